@@ -1,0 +1,84 @@
+"""Runs a dataset's ``select`` on the rows just read, keeping track of which row became which where that is possible."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from evergreen.errors import DataError
+from evergreen.ingest.load import ROW
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_TRACE = "__evergreen_row"
+_RESERVED = frozenset({"_event_time", "_known_at", "_row_id", "_row_hash", "_deleted", "_as_of", "_commit"})
+
+
+def select(rows: pa.Table, sql: str | None, place: str) -> tuple[pa.Table, Any]:
+    """Applies ``select`` to typed rows.
+
+    A ``select`` that takes each row by itself (one SELECT from ``source`` alone, without DISTINCT, GROUP BY or
+    aggregates) keeps the trace to the raw row. Of any other, result rows are new rows without a place of their own.
+
+    Args:
+        rows: Typed columns and ``__row``.
+        sql: The dataset's ``select``; ``None`` passes the rows through.
+        place: For messages.
+
+    Returns:
+        The columns without ``__row``, and the raw row's number of each (``None`` without trace).
+
+    Raises:
+        DataError: The SQL fails, or its result has doubled or reserved column names.
+    """
+    if sql is None:
+        return _checked(rows.drop_columns([ROW]), place), rows[ROW].to_numpy()
+    from evergreen.lake.duck import run_sql
+
+    traced = _with_trace(sql)
+    if traced is not None:
+        try:
+            result = run_sql(traced, {"source": rows}, place=place)
+        except DataError:
+            pass  # an aggregate, or the team's own mistake, which the plain run below tells in its own words
+        else:
+            numbers = result[_TRACE].to_numpy()
+            hidden = [name for name in result.column_names if name == _TRACE or name.startswith(ROW)]
+            return _checked(result.drop_columns(hidden), place), numbers
+    return _checked(run_sql(sql, {"source": rows.drop_columns([ROW])}, place=place), place), None
+
+
+def _with_trace(sql: str) -> str | None:
+    """The same SELECT with the row's number as one more column; ``None`` if it is not row by row."""
+    from evergreen.lake.duck import query
+
+    tree = json.loads(query("SELECT json_serialize_sql($sql) AS tree", {}, {"sql": sql})["tree"][0].as_py())
+    if tree.get("error") or len(tree["statements"]) != 1:
+        return None
+    node = tree["statements"][0]["node"]
+    by_row = (
+        node["type"] == "SELECT_NODE"
+        and node["from_table"]["type"] == "BASE_TABLE"
+        and node["from_table"]["table_name"].lower() == "source"
+        and node["aggregate_handling"] == "STANDARD_HANDLING"
+        and not node["group_expressions"]
+        and not any(each["type"] == "DISTINCT_MODIFIER" for each in node["modifiers"])
+        and not any(each["key"].lower() == "source" for each in node["cte_map"]["map"])
+    )
+    if not by_row:
+        return None
+    node["select_list"].append({"class": "COLUMN_REF", "type": "COLUMN_REF", "alias": _TRACE, "column_names": [ROW]})
+    back = query("SELECT json_deserialize_sql($tree) AS sql", {}, {"tree": json.dumps(tree)})
+    return str(back["sql"][0].as_py())
+
+
+def _checked(table: pa.Table, place: str) -> pa.Table:
+    names = table.column_names
+    doubled = sorted({name for name in names if names.count(name) > 1})
+    if doubled:
+        raise DataError(place, "must name every column once", value=doubled, remedy="Give them names with AS.")
+    reserved = sorted(name for name in names if name in _RESERVED or name.startswith("__"))
+    if reserved:
+        raise DataError(place, "must not use reserved column names", value=reserved, remedy="Rename them with AS.")
+    return table

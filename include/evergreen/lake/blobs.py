@@ -1,0 +1,178 @@
+"""Immutable blobs: a path is written once and completely, or it does not exist.
+
+On a local disk a blob is written beside its place, synced, and hard-linked to its name, which fails when the name is
+taken. On an object store the conditional create of fsspec (``pipe_file(mode="create")``) does the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from evergreen.errors import DataError
+from evergreen.faults import point as fault_point
+from evergreen.lake.roots import Root, disk_faults, relative
+
+_TEMPORARY = ".tmp-"
+
+
+class Blobs:
+    """Blobs of one lake by path relative to its root.
+
+    Does not delete, and does not replace what stands under a path (only :meth:`open_output` may write one again).
+    """
+
+    def __init__(self, root: Root) -> None:
+        self._root = root
+
+    def uri(self, path: str) -> str:
+        """Absolute path or URI of a blob."""
+        return self._root.join(relative(path))
+
+    def put_if_absent(self, path: str, data: bytes) -> bool:
+        """Writes a blob unless there is one; of several writers at once exactly one gets True.
+
+        Raises:
+            TransientError: The disk is full or the store does not answer; nothing is visible then.
+        """
+        if self._root.local is None:
+            return self._create_remote(path, data)
+        target = self._local(path)
+        if target.exists():
+            return False
+        with disk_faults(str(target)):
+            with _temporary(target) as (temporary, stream):
+                stream.write(data)
+                _sync(stream)
+                try:
+                    os.link(temporary, target)
+                except FileExistsError:
+                    return False
+            _sync_folder(target.parent)
+        return True
+
+    def put_content(self, prefix: str, data: bytes, suffix: str = "", *, point: str | None = None) -> str:
+        """Stores bytes under ``<prefix>/<sha256><suffix>`` and returns that path; the same bytes are stored once.
+
+        Args:
+            prefix: Folder below the root.
+            data: The content.
+            suffix: File extension with its dot.
+            point: Prefix of the kill points around the write (``staging``).
+        """
+        path = f"{relative(prefix)}/{hashlib.sha256(data).hexdigest()}{suffix}"
+        _drill(point, "before")
+        self.put_if_absent(path, data)
+        _drill(point, "after")
+        return path
+
+    def get(self, path: str) -> bytes:
+        """The content of a blob.
+
+        Raises:
+            DataError: When there is none.
+        """
+        try:
+            if self._root.local is not None:
+                with disk_faults(self.uri(path)):
+                    return self._local(path).read_bytes()
+            filesystem, base = self._root.fsspec_filesystem()
+            return bytes(filesystem.cat_file(f"{base}/{relative(path)}"))
+        except FileNotFoundError as error:
+            raise DataError(self.uri(path), "must exist in the lake") from error
+
+    def exists(self, path: str) -> bool:
+        """Tells whether the blob is there (then it is complete)."""
+        if self._root.local is not None:
+            return self._local(path).is_file()
+        filesystem, base = self._root.fsspec_filesystem()
+        return bool(filesystem.isfile(f"{base}/{relative(path)}"))
+
+    def list(self, prefix: str) -> list[str]:
+        """Paths of all blobs below a folder, sorted; none if there is no such folder."""
+        folder = relative(prefix)
+        if self._root.local is not None:
+            base = self._root.local
+            files = ((base / folder).rglob("*")) if (base / folder).is_dir() else iter(())
+            names = [each.relative_to(base).as_posix() for each in files if each.is_file()]
+        else:
+            filesystem, root = self._root.fsspec_filesystem()
+            names = [str(each)[len(root) + 1 :] for each in filesystem.find(f"{root}/{folder}")]
+        return sorted(name for name in names if not name.rsplit("/", 1)[-1].startswith(_TEMPORARY))
+
+    def local_copy(self, path: str, folder: Path) -> Path:
+        """Copies a blob into a folder under its own name, completely or not at all; an existing copy is kept."""
+        target = folder / path.rsplit("/", 1)[-1]
+        if not target.exists():
+            data = self.get(path)
+            with disk_faults(str(target)), _temporary(target) as (temporary, stream):
+                stream.write(data)
+                _sync(stream)
+                os.replace(temporary, target)
+        return target
+
+    @contextmanager
+    def open_output(self, path: str) -> Iterator[IO[bytes]]:
+        """Opens a staged file for writing; it appears under ``path`` when the block ends well, complete."""
+        if self._root.local is not None:
+            target = self._local(path)
+            with disk_faults(str(target)), _temporary(target) as (temporary, stream):
+                yield stream
+                _sync(stream)
+                os.replace(temporary, target)
+            return
+        import tempfile
+
+        filesystem, base = self._root.fsspec_filesystem()
+        with disk_faults(self.uri(path)), tempfile.NamedTemporaryFile() as stream:
+            yield stream
+            stream.flush()
+            filesystem.put_file(stream.name, f"{base}/{relative(path)}")
+
+    def _local(self, path: str) -> Path:
+        if self._root.local is None:
+            raise TypeError("not a local lake")
+        return self._root.local / relative(path)
+
+    def _create_remote(self, path: str, data: bytes) -> bool:
+        filesystem, base = self._root.fsspec_filesystem()
+        with disk_faults(self.uri(path)):
+            try:
+                filesystem.pipe_file(f"{base}/{relative(path)}", data, mode="create")
+            except FileExistsError:
+                return False
+        return True
+
+
+@contextmanager
+def _temporary(target: Path) -> Iterator[tuple[Path, Any]]:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.parent / f"{_TEMPORARY}{os.getpid()}-{secrets.token_hex(8)}"
+    try:
+        with open(temporary, "xb") as stream:
+            yield temporary, stream
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _sync(stream: IO[bytes]) -> None:
+    stream.flush()
+    os.fsync(stream.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _drill(point: str | None, side: str) -> None:
+    if point is not None:
+        fault_point(f"{point}:{side}")

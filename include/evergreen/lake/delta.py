@@ -1,0 +1,159 @@
+"""The only door to Delta Lake.
+
+Two rules, both measured. Reading goes through ``to_pyarrow_dataset(filesystem=…)`` alone: the plain ways of deltalake
+can abort the process at its exit. A write carries application transactions and starts from a snapshot that the caller
+has checked: two writers with the same application id that start from the same snapshot cannot both succeed, whichever
+version they name; a repeated transaction from a fresh snapshot would be accepted and double the rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from evergreen.errors import DataError, EvergreenError, TransientError
+from evergreen.lake.roots import Root, disk_full, is_full
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.dataset as ds
+
+# Without this old versions become unreadable after 30 days even if nothing was vacuumed.
+_CONFIGURATION = {"delta.enableExpiredLogCleanup": "false"}
+
+
+class Conflict(EvergreenError):
+    """Another writer committed since the snapshot was taken; take a new one and decide again."""
+
+
+class Snapshot:
+    """One version of a Delta table, with what was committed up to it."""
+
+    def __init__(self, root: Root, path: str, delta: Any) -> None:
+        self._root, self._path, self._delta = root, path, delta
+
+    @property
+    def version(self) -> int:
+        """The version; after a write by this snapshot, the version written."""
+        return int(self._delta.version())
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Columns in Arrow's types."""
+        import pyarrow as pa
+
+        return pa.schema(self._delta.schema())
+
+    def transaction(self, app_id: str) -> int | None:
+        """The last number that was committed under an application id."""
+        number = self._delta.transaction_version(app_id)
+        return None if number is None else int(number)
+
+    def history(self, limit: int | None = None) -> list[dict[str, Any]]:
+        """Commits, newest first, as Delta tells them."""
+        return list(self._delta.history(limit))
+
+    def scan(self, columns: Sequence[str], where: ds.Expression | None = None) -> pa.Table:
+        """Reads columns; files whose statistics exclude the condition are not opened."""
+        with _faults(self._root.join(self._path)):
+            dataset = self._delta.to_pyarrow_dataset(filesystem=self._root.arrow_filesystem(self._path))
+            return dataset.to_table(columns=list(columns), filter=where)
+
+    def append(self, rows: pa.Table, transactions: Mapping[str, int], metadata: Mapping[str, str]) -> None:
+        """Appends rows; columns that the table lacks are added.
+
+        Raises:
+            Conflict: When another writer used one of the application ids since this snapshot.
+        """
+        self._write(rows, transactions, metadata, mode="append")
+
+    def overwrite(
+        self, rows: pa.Table, predicate: str, transactions: Mapping[str, int], metadata: Mapping[str, str]
+    ) -> None:
+        """Replaces the rows that meet a predicate, in one commit.
+
+        Raises:
+            Conflict: When another writer committed since this snapshot.
+        """
+        self._write(rows, transactions, metadata, mode="overwrite", predicate=predicate)
+
+    def _write(self, rows: pa.Table, transactions: Mapping[str, int], metadata: Mapping[str, str], **how: Any) -> None:
+        from deltalake import CommitProperties, Transaction, write_deltalake
+
+        done = [Transaction(app_id, number) for app_id, number in transactions.items()]
+        properties = CommitProperties(custom_metadata=dict(metadata), app_transactions=done)
+        if set(rows.column_names) - set(self.schema.names):
+            how["schema_mode"] = "merge"
+        with _faults(self._root.join(self._path)):
+            write_deltalake(self._delta, rows, commit_properties=properties, **how)
+
+
+def load(root: Root, path: str, version: int | None = None) -> Snapshot | None:
+    """A version of a table (the newest by default), or None when there is no table.
+
+    Raises:
+        DataError: When the table has no such version.
+    """
+    from deltalake import DeltaTable
+    from deltalake.exceptions import DeltaError, TableNotFoundError
+
+    if root.local is not None and not (root.local / path / "_delta_log").is_dir():
+        return None
+    with _faults(root.join(path)):
+        try:
+            delta = DeltaTable(root.join(path), version=version, storage_options=dict(root.options) or None)
+        except TableNotFoundError:
+            return None
+        except DeltaError as error:
+            if version is None:
+                raise
+            rule = f"must have a version {version}: {error}"
+            raise DataError(f"table {path}", rule, remedy="Name a version that was written.") from error
+    return Snapshot(root, path, delta)
+
+
+def create(root: Root, path: str, schema: pa.Schema) -> Snapshot:
+    """Makes an empty table, unless another writer just did, and returns its newest version."""
+    from deltalake import DeltaTable
+    from deltalake.exceptions import DeltaError
+
+    if root.local is not None:
+        from evergreen.lake.roots import disk_faults
+
+        with disk_faults(root.join(path)):
+            (root.local / path).mkdir(parents=True, exist_ok=True)
+    try:
+        with _faults(root.join(path)):
+            options = dict(root.options) or None
+            DeltaTable.create(root.join(path), schema, configuration=_CONFIGURATION, storage_options=options)
+    except (Conflict, DeltaError) as error:
+        made = load(root, path)
+        if made is None:
+            raise TransientError(f"table {path} could not be created: {error}") from error
+        return made
+    made = load(root, path)
+    if made is None:
+        raise TransientError(f"table {path} was created but cannot be found")
+    return made
+
+
+@contextmanager
+def _faults(place: str) -> Iterator[None]:
+    from deltalake.exceptions import CommitFailedError
+
+    try:
+        yield
+    except EvergreenError:
+        raise
+    except Exception as error:
+        if is_full(error):
+            raise disk_full(place) from error
+        if isinstance(error, CommitFailedError):
+            raise Conflict(f"{place}: {error}") from error
+        if isinstance(error, FileNotFoundError):
+            remedy = "Restore the lake's files: nothing of Evergreen deletes them."
+            raise DataError(place, f"must have all files that its log names: {error}", remedy=remedy) from error
+        if isinstance(error, OSError):
+            raise TransientError(f"{place} could not be read or written: {error}") from error
+        raise

@@ -1,0 +1,112 @@
+"""DuckDB, the one SQL engine: our own queries, and the one locked door for a team's SQL.
+
+A connection lives for one call, sees only the tables it is given, and reaches neither files nor the network nor the
+variables of the Python code around it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from evergreen.errors import DataError
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+_LOCKED = {
+    "TimeZone": "UTC",
+    "python_enable_replacements": False,
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+    "allow_persistent_secrets": False,
+    "enable_external_access": False,
+    "lock_configuration": True,
+}
+
+
+def connect(tables: Mapping[str, pa.Table], threads: int = 2, memory_limit: str = "4GB") -> duckdb.DuckDBPyConnection:
+    """A connection in memory that sees these tables and nothing else; its settings cannot be changed any more.
+
+    Args:
+        tables: Arrow tables by the name that SQL calls them.
+        threads: Threads of a query.
+        memory_limit: What a query may hold, in DuckDB's words; beyond it the query fails (nothing spills to disk).
+    """
+    import duckdb
+
+    connection = duckdb.connect(":memory:", config={"threads": threads, "memory_limit": memory_limit})
+    for name, table in tables.items():
+        connection.register(name, table)
+    for setting, value in _LOCKED.items():
+        connection.execute(f"set {setting} = {_literal(value)}")
+    return connection
+
+
+def query(sql: str, tables: Mapping[str, pa.Table], params: Mapping[str, Any]) -> pa.Table:
+    """Runs one of our own queries; a fault in it is a bug and shows as DuckDB's error."""
+    with connect(tables) as connection:
+        return connection.sql(sql, params=dict(params)).to_arrow_table()
+
+
+def run_sql(
+    sql: str,
+    tables: Mapping[str, pa.Table],
+    params: Mapping[str, Any] | None = None,
+    *,
+    place: str = "SQL",
+    threads: int = 2,
+    memory_limit: str = "4GB",
+) -> pa.Table:
+    """Runs a team's SQL: one SELECT (WITH, FROM, VALUES too) over the given tables.
+
+    Args:
+        sql: The statement; may use the named parameters, such as ``$start``.
+        tables: All that it can read.
+        params: Values of the named parameters; those that it does not use are left out. Time-aware datetimes are
+            ``TIMESTAMP WITH TIME ZONE``.
+        place: The file it stands in, for messages.
+        threads: Threads of the query.
+        memory_limit: See :func:`connect`.
+
+    Raises:
+        DataError: When it is not a single SELECT, or DuckDB refuses or cannot run it.
+    """
+    import duckdb
+
+    available = dict(params or {})
+    with connect(tables, threads, memory_limit) as connection:
+        try:
+            statements = connection.extract_statements(sql)
+            kinds = [each.type for each in statements]
+            if kinds != [duckdb.StatementType.SELECT]:
+                found = ", ".join(str(kind).rsplit(".", 1)[-1] for kind in kinds) or "nothing"
+                raise DataError(place, "must be one SELECT statement", value=found)
+            wanted = set(statements[0].named_parameters)
+            if missing := sorted(wanted - set(available)):
+                given = ", ".join(f"${name}" for name in sorted(available)) or "none"
+                raise DataError(place, f"must use only the parameters that it is given ({given})", value=missing)
+            used = {name: available[name] for name in wanted}
+            relation = connection.sql(statements[0], params=used) if used else connection.sql(statements[0])
+            return relation.to_arrow_table()
+        except duckdb.Error as error:
+            raise _explained(place, error, tables) from error
+
+
+def _explained(place: str, error: duckdb.Error, tables: Mapping[str, pa.Table]) -> DataError:
+    import duckdb
+
+    message = str(error).strip()
+    remedy = ""
+    if isinstance(error, duckdb.PermissionException):
+        remedy = "SQL here reads neither files nor the network, only its tables: " + ", ".join(sorted(tables)) + "."
+    elif isinstance(error, duckdb.OutOfMemoryException):
+        remedy = "Select fewer columns or rows, or aggregate earlier."
+    elif isinstance(error, duckdb.CatalogException):
+        remedy = "Its tables are: " + ", ".join(sorted(tables)) + "."
+    return DataError(place, f"must be SQL that DuckDB can run; it says: {message}", remedy=remedy)
+
+
+def _literal(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else f"'{value}'"

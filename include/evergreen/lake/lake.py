@@ -1,0 +1,36 @@
+"""The lake: one root, its tables, blobs and manifests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from evergreen.lake.blobs import Blobs
+from evergreen.lake.manifests import Manifests
+from evergreen.lake.roots import Root
+from evergreen.lake.tables import Table
+
+
+class Lake:
+    """Versioned tables and immutable blobs below one root.
+
+    Holds no connection and no open file: it may be made before a fork and used after it, and costs nothing to make.
+
+    Args:
+        uri: Local folder (made when first written) or an object store's URI.
+        storage_options: Access to an object store, named as deltalake names it.
+    """
+
+    def __init__(self, uri: str | Path, storage_options: Mapping[str, str] | None = None) -> None:
+        self.root = Root.parse(uri, storage_options)
+        self.blobs = Blobs(self.root)
+        self.manifests = Manifests(self.blobs)
+
+    @property
+    def uri(self) -> str:
+        """Absolute path or URI of the root."""
+        return self.root.uri
+
+    def table(self, name: str) -> Table:
+        """The table of a name such as ``datasets/flights``; it need not exist yet."""
+        return Table(self.root, name)

@@ -1,0 +1,414 @@
+"""Versioned tables: append-only row versions, exactly-once appends, replaced reports; read at a version.
+
+Every write is compare-and-set on the table's own commit sequence, kept as a Delta application transaction: it starts
+from a snapshot, decides on what that holds, and is refused when another writer came first; then all is decided afresh.
+So a retry, a zombie and two runs at once neither lose nor double a row. Nothing is vacuumed or compacted here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from evergreen.errors import DataError, NotReady, TransientError, UserError
+from evergreen.faults import point as fault_point
+from evergreen.lake import delta, versions
+from evergreen.lake.columns import SYSTEM, canonical, fit
+from evergreen.lake.roots import Root
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.dataset as ds
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]*(/[A-Za-z0-9_][A-Za-z0-9_.\-]*)*")
+_SEQUENCE = "evergreen.commit"
+_ATTEMPTS = 60
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Appended:
+    """What an append did.
+
+    Attributes:
+        version: Delta version of the table afterwards.
+        appended: Rows that were new or changed.
+        unchanged: Rows that the table said already.
+        tombstones: Rows that were marked as deleted (given as such, or gone from a full snapshot).
+    """
+
+    version: int
+    appended: int
+    unchanged: int
+    tombstones: int
+
+
+class Table:
+    """A table of the lake, by name; it need not exist yet.
+
+    Does not cache: every call looks at the newest version, unless one is named.
+
+    Args:
+        root: The lake's root.
+        name: Such as ``datasets/flights``.
+    """
+
+    def __init__(self, root: Root, name: str) -> None:
+        if not _NAME.fullmatch(name):
+            raise UserError("table name", "must be words of letters, digits, _ . - joined by /", value=name)
+        self.name = name
+        self._root = root
+        self._path = f"tables/{name}"
+        self._place = f"table {name}"
+
+    @property
+    def uri(self) -> str:
+        """Absolute path or URI of the Delta table."""
+        return self._root.join(self._path)
+
+    def exists(self) -> bool:
+        """Tells whether anything was ever written (an empty append counts)."""
+        return delta.load(self._root, self._path) is not None
+
+    def version(self) -> int:
+        """The newest Delta version, -1 when there is no table."""
+        snapshot = delta.load(self._root, self._path)
+        return -1 if snapshot is None else snapshot.version
+
+    def commit(self) -> int:
+        """The newest number of the commit sequence, 0 when nothing was committed."""
+        snapshot = delta.load(self._root, self._path)
+        return 0 if snapshot is None else _sequence(snapshot)
+
+    def schema(self, version: int | None = None) -> pa.Schema:
+        """Names and types of all columns, system columns first.
+
+        Raises:
+            NotReady: When there is no table yet.
+        """
+        return self._load(version).schema
+
+    def history(self, limit: int | None = None) -> list[dict[str, Any]]:
+        """Commits, newest first, with the ``evergreen.tag`` of each."""
+        return self._load(None).history(limit)
+
+    def append_versions(
+        self,
+        rows: pa.Table,
+        *,
+        tag: str,
+        until: datetime,
+        changed_known_at: datetime | None = None,
+        source_known_at: bool = False,
+        full_snapshot: bool = False,
+        as_of: str | None = None,
+        point: str = "publish.commit",
+    ) -> Appended:
+        """Appends the rows that are new or changed as row versions; called again with the same rows it does nothing.
+
+        A row is compared by ``_row_hash`` with the newest version of its ``_row_id`` that was known by ``until``, so
+        that a run of an old interval is judged by what was known then. The first version keeps the ``_known_at`` it
+        comes with; a later one is known at ``changed_known_at``, never before its predecessor, and so wins for every
+        reader from then on.
+
+        With ``source_known_at`` the source's instants are never touched, and a row is compared with what was known by
+        its own instant: a version that the source dates before the present one is inserted into the past, is seen by
+        readers between the two instants, and changes nothing for later ones; of two versions at one instant the later
+        commit wins.
+
+        Args:
+            rows: User and system columns except ``_commit``, one row per identity. Except in a full snapshot the
+                identity includes the event time (older versions are looked for at the same event times only).
+            tag: Names the write in the table's history (a step's key).
+            until: End of the run's interval.
+            changed_known_at: Known time of changed rows and tombstones; ``until`` by default.
+            source_known_at: ``_known_at`` comes from the source itself.
+            full_snapshot: Rows that are known by ``until`` and not given are gone and get a tombstone, which keeps
+                the user columns of the last version; the event time of a version is its known time.
+            as_of: Key of the run, for tombstones; required with ``full_snapshot``.
+            point: Prefix of the kill points around the commit.
+
+        Raises:
+            DataError: Rows of one identity twice, a null in a system column, or a column whose type changed.
+            TransientError: No space left, or other writers were quicker many times.
+        """
+        rows = self._checked(rows)
+        if full_snapshot and as_of is None:
+            raise TypeError("append_versions(full_snapshot=True) needs as_of")
+        changed = changed_known_at or until
+
+        def attempt(snapshot: delta.Snapshot) -> Appended:
+            fitted = fit(rows, snapshot.schema, self._place)
+            stored = snapshot.scan(versions.KEYS, None if full_snapshot else _event_range(rows))
+            chosen = versions.new(rows, stored, until=until, changed_known_at=changed, source=source_known_at)
+            fresh = _set(fitted.take(chosen.which), "_known_at", chosen.known_at)
+            if full_snapshot:
+                gone = versions.gone(rows, stored, until=until, changed_known_at=changed)
+                graves = self._tombstones(snapshot, gone, until, str(as_of), fitted.schema)
+                fresh = _concat([fresh, graves])
+                fresh = _set(fresh, "_event_time", fresh.column("_known_at"))
+            deleted = _count_true(fresh.column("_deleted"))
+            unchanged = rows.num_rows - len(chosen.which)
+            if fresh.num_rows:
+                number = _sequence(snapshot) + 1
+                fresh = _set(fresh, "_commit", _repeat(number, fresh.num_rows))
+                self._drilled(point, lambda: snapshot.append(fresh, {_SEQUENCE: number}, {"evergreen.tag": tag}))
+            return Appended(snapshot.version, fresh.num_rows - deleted, unchanged, deleted)
+
+        return self._retried(rows.schema, attempt)
+
+    def append_once(self, rows: pa.Table, tag: str, *, point: str = "quarantine.commit") -> bool:
+        """Appends rows as they are, unless this tag was appended before; the tag is part of the commit.
+
+        No rows only make sure that the table exists.
+
+        Args:
+            rows: Columns of any names.
+            tag: Identifies the write for ever (a step's key, a log segment's name).
+            point: Prefix of the kill points around the commit.
+
+        Returns:
+            True if this call appended the rows.
+        """
+        rows = canonical(rows, self._place)
+        app_id = f"evergreen.once/{tag}"
+
+        def attempt(snapshot: delta.Snapshot) -> bool:
+            if snapshot.transaction(app_id) is not None or not rows.num_rows:
+                return False
+            fitted = fit(rows, snapshot.schema, self._place)
+            self._drilled(point, lambda: snapshot.append(fitted, {app_id: 1}, {"evergreen.tag": tag}))
+            return True
+
+        return self._retried(rows.schema, attempt)
+
+    def replace(self, rows: pa.Table, column: str, value: str | int | bool, *, point: str = "replace.commit") -> int:
+        """Replaces all rows where ``column`` equals ``value`` by these, in one commit, and returns the new version.
+
+        For report and score tables only: what is joined by time is never replaced.
+
+        Raises:
+            DataError: When a given row has another value in that column.
+        """
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        rows = canonical(rows, self._place)
+        if column not in rows.column_names:
+            raise DataError(self._place, f"must be given the column {column} that it is replaced by")
+        if rows.num_rows:
+            same = pc.fill_null(pc.equal(rows.column(column), pa.scalar(value)), False)
+            if not pc.all(same).as_py():
+                raise DataError(f"{self._place} column {column}", f"must be {value!r} in every row of this replacement")
+
+        def attempt(snapshot: delta.Snapshot) -> int:
+            fitted = fit(rows, snapshot.schema, self._place)
+            number = {_SEQUENCE: _sequence(snapshot) + 1}
+            predicate = f'"{column}" = {_sql_literal(value)}'
+            tag = {"evergreen.tag": f"{column}={value}"}
+            self._drilled(point, lambda: snapshot.overwrite(fitted, predicate, number, tag))
+            return snapshot.version
+
+        return self._retried(rows.schema, attempt)
+
+    def read(
+        self,
+        columns: Sequence[str] | None = None,
+        *,
+        known_by: datetime | None = None,
+        event_from: datetime | None = None,
+        event_to: datetime | None = None,
+        match: Mapping[str, object] | None = None,
+        version: int | None = None,
+        latest: bool = True,
+        system: bool = True,
+    ) -> pa.Table:
+        """Reads rows; of a table of row versions, by default, the newest known version of each living row.
+
+        Such rows come in order of event time and identity (then known time and commit); those of other tables in no
+        certain order.
+
+        Args:
+            columns: User columns to read (all by default).
+            known_by: Only versions with ``_known_at`` at or before this instant.
+            event_from: Only versions with ``_event_time`` at or after this instant.
+            event_to: Only versions with ``_event_time`` before this instant (of snapshots: as they were then).
+            match: Only versions whose column equals the value, or is among the values of a list.
+            version: Delta version to read (the newest by default).
+            latest: False gives all versions, tombstones too.
+            system: Add the system columns that the table has.
+
+        Raises:
+            NotReady: When there is no table yet.
+            DataError: When there is no such version or column, or a filter does not apply to this table.
+        """
+        snapshot = self._load(version)
+        names = snapshot.schema.names
+        ours = [name for name in SYSTEM if name in names]
+        versioned = len(ours) == len(SYSTEM)
+        user = [name for name in names if name not in SYSTEM] if columns is None else list(dict.fromkeys(columns))
+        given = [*user, *(ours if system else [])]
+        wanted = list(dict.fromkeys(given))
+        filters = _filters(known_by, event_from, event_to, match)
+        if missing := [name for name in [*wanted, *(name for name, _ in filters)] if name not in names]:
+            rule = f"must have the columns that are asked for (it has {', '.join(names)})"
+            raise DataError(self._place, rule, value=missing)
+        needed = [*wanted, *(name for name in SYSTEM if versioned and name not in wanted and name != "_row_hash")]
+        rows = snapshot.scan(needed, _all_of([condition for _, condition in filters]))
+        if versioned:
+            rows = rows.take(versions.newest(rows) if latest else versions.ordered(rows))
+        return rows.select(wanted)
+
+    def read_versions(self, columns: Sequence[str] | None = None, **how: Any) -> pa.Table:
+        """All row versions, tombstones too: :meth:`read` with ``latest=False``."""
+        return self.read(columns, latest=False, **how)
+
+    def _load(self, version: int | None) -> delta.Snapshot:
+        snapshot = delta.load(self._root, self._path, version)
+        if snapshot is None:
+            raise NotReady(f"{self._place} does not exist yet: nothing was published into it.")
+        return snapshot
+
+    def _checked(self, rows: pa.Table) -> pa.Table:
+        """Canonical rows with all system columns, in front: Delta keeps statistics of the first 32 columns only."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        rows = canonical(rows, self._place)
+        ours = [name for name in SYSTEM if name != "_commit"]
+        if missing := [name for name in ours if name not in rows.column_names]:
+            raise DataError(self._place, "must be given rows with all system columns", value=missing)
+        if nulls := [name for name in ours if rows.column(name).null_count]:
+            raise DataError(self._place, "must have no nulls in its system columns", value=nulls)
+        if doubled := rows.num_rows - pc.count_distinct(rows.column("_row_id")).as_py():
+            remedy = "Deduplicate the rows, or name more columns as the identity."
+            raise DataError(
+                self._place, "must be given one row per identity", value=f"{doubled} doubled", remedy=remedy
+            )
+        user = [name for name in rows.column_names if name not in SYSTEM]
+        commit = pa.nulls(rows.num_rows, pa.int64())
+        columns = {name: rows.column(name) if name in ours else commit for name in SYSTEM}
+        return pa.table(columns | {name: rows.column(name) for name in user})
+
+    def _tombstones(
+        self, snapshot: delta.Snapshot, gone: versions.Selected, until: datetime, as_of: str, schema: pa.Schema
+    ) -> pa.Table:
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        field = pc.field
+        if not len(gone.which):
+            return schema.empty_table()
+        where = field("_row_id").isin(gone.which.combine_chunks()) & (field("_known_at") <= _instant(until))
+        last = snapshot.scan(snapshot.schema.names, where)
+        last = fit(last.take(versions.newest(last)).sort_by("_row_id"), schema, self._place)
+        last = _set(last, "_known_at", gone.known_at)
+        last = _set(last, "_deleted", pa.chunked_array([pa.repeat(pa.scalar(True), last.num_rows)]))
+        return _set(last, "_as_of", pa.chunked_array([pa.repeat(pa.scalar(as_of), last.num_rows)]))
+
+    def _retried(self, schema: pa.Schema, attempt: Callable[[delta.Snapshot], T]) -> T:
+        for _ in range(_ATTEMPTS):
+            snapshot = delta.load(self._root, self._path)
+            if snapshot is None:
+                snapshot = delta.create(self._root, self._path, _without_nulls(schema))
+            try:
+                return attempt(snapshot)
+            except delta.Conflict as conflict:
+                last = conflict
+        raise TransientError(f"{self._place}: other writers were quicker {_ATTEMPTS} times. {last}")
+
+    def _drilled(self, point: str, write: Callable[[], None]) -> None:
+        fault_point(f"{point}:before")
+        write()
+        fault_point(f"{point}:after")
+
+
+def _sequence(snapshot: delta.Snapshot) -> int:
+    return snapshot.transaction(_SEQUENCE) or 0
+
+
+def _filters(
+    known_by: datetime | None,
+    event_from: datetime | None,
+    event_to: datetime | None,
+    match: Mapping[str, object] | None,
+) -> list[tuple[str, ds.Expression]]:
+    import pyarrow.compute as pc
+
+    found = []
+    if known_by is not None:
+        found.append(("_known_at", pc.field("_known_at") <= _instant(known_by)))
+    if event_from is not None:
+        found.append(("_event_time", pc.field("_event_time") >= _instant(event_from)))
+    if event_to is not None:
+        found.append(("_event_time", pc.field("_event_time") < _instant(event_to)))
+    for name, value in (match or {}).items():
+        field = pc.field(name)
+        found.append((name, field.isin(list(value)) if isinstance(value, list | tuple | set) else field == value))
+    return found
+
+
+def _event_range(rows: pa.Table) -> ds.Expression | None:
+    """Where earlier versions of these rows can stand; a millisecond wider, since statistics are rounded to it."""
+    import pyarrow.compute as pc
+
+    if not rows.num_rows:
+        return pc.scalar(False)
+    bounds = pc.min_max(rows.column("_event_time")).as_py()
+    slack = timedelta(milliseconds=1)
+    field = pc.field("_event_time")
+    return (field >= _instant(bounds["min"] - slack)) & (field <= _instant(bounds["max"] + slack))
+
+
+def _all_of(conditions: Sequence[ds.Expression]) -> ds.Expression | None:
+    result = None
+    for each in conditions:
+        result = each if result is None else result & each
+    return result
+
+
+def _instant(moment: datetime) -> pa.Scalar:
+    import pyarrow as pa
+
+    if moment.tzinfo is None:
+        raise TypeError(f"{moment} has no time zone")
+    return pa.scalar(moment, pa.timestamp("us", tz="UTC"))
+
+
+def _without_nulls(schema: pa.Schema) -> pa.Schema:
+    import pyarrow as pa
+
+    return pa.schema([field for field in schema if not pa.types.is_null(field.type)])
+
+
+def _set(rows: pa.Table, name: str, column: pa.ChunkedArray) -> pa.Table:
+    index = rows.schema.get_field_index(name)
+    return rows.set_column(index, rows.schema.field(index), column.cast(rows.schema.field(index).type))
+
+
+def _repeat(number: int, count: int) -> pa.ChunkedArray:
+    import pyarrow as pa
+
+    return pa.chunked_array([pa.repeat(pa.scalar(number, pa.int64()), count)])
+
+
+def _concat(tables: Sequence[pa.Table]) -> pa.Table:
+    import pyarrow as pa
+
+    return pa.concat_tables(tables)
+
+
+def _count_true(column: pa.ChunkedArray) -> int:
+    import pyarrow.compute as pc
+
+    return int(pc.sum(column).as_py() or 0)
+
+
+def _sql_literal(value: str | int | bool) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, int) else "'" + value.replace("'", "''") + "'"

@@ -1,0 +1,41 @@
+"""Parts good rows from those that broke an expectation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from evergreen.ingest.quarantine import Reject, rows_as_json, to_table
+from evergreen.ingest.read import LINE, SOURCE
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from evergreen.quality.verdict import Verdict
+
+
+def split(rows: pa.Table, verdict: Verdict, *, as_of: str) -> tuple[pa.Table, pa.Table]:
+    """The rows that stay, and the quarantine table of the others.
+
+    Args:
+        rows: What was validated; ``__source`` and ``__line`` tell where each row stands, if there.
+        verdict: Of these very rows.
+        as_of: The run's key.
+
+    Returns:
+        The good rows without ``__source`` and ``__line`` (``__known_at`` stays), and the quarantined ones.
+    """
+    import numpy as np
+    import pyarrow as pa
+
+    places = [name for name in (SOURCE, LINE) if name in rows.column_names]
+    indices = list(verdict.bad_rows)
+    texts = rows_as_json(rows.select([name for name in rows.column_names if not name.startswith("__")]), indices)
+    found = rows.select(places).take(pa.array(indices, type=pa.int64())).to_pylist() if places else [{}] * len(indices)
+    rejects = [
+        Reject("; ".join(verdict.bad_rows[index]), verdict.rules[index], text, place.get(SOURCE), place.get(LINE))
+        for index, text, place in zip(indices, texts, found, strict=True)
+    ]
+    keep = np.ones(rows.num_rows, dtype=bool)
+    keep[indices] = False
+    good = rows.filter(pa.array(keep)) if indices else rows
+    return good.drop_columns(places), to_table(rejects, stage="validate", as_of=as_of)

@@ -1,0 +1,1 @@
+"""The gateway: answers predictions, follows promotions, logs every answer, outlives everything else."""

@@ -1,0 +1,154 @@
+"""Dataset: where rows come from, what makes a row, when it became known, what must hold of it."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from datetime import datetime, timedelta
+from pathlib import PurePosixPath
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from evergreen.spec.base import At, Column, DType, Frozen, Resource, Share, TimeZone
+from evergreen.spec.timing import Duration, shifts_clocks
+
+
+class FileSource(Frozen):
+    """Files below the landing root.
+
+    Attributes:
+        path: Relative to the landing root; may hold ``{as_of}`` (the run's key) and the wildcards ``*``, ``**``, ``?``.
+            A folder is read with hive partitions (``year=2013/part.parquet``). With ``{as_of}`` each run reads its own
+            files whole; without, each run reads the rows of its interval and of ``late_window`` before it.
+        format: Taken from the ending when absent (``.csv``, ``.csv.zip``, ``.zip``, ``.csv.gz``, ``.parquet``).
+        when_missing: ``wait`` retries until ``wait_timeout``; ``fail`` fails at once; ``skip`` ends the run skipped.
+    """
+
+    kind: Literal["files"] = "files"
+    path: str
+    format: Literal["csv", "parquet"] | None = None
+    delimiter: str = Field(default=",", min_length=1, max_length=1)
+    encoding: str = "utf-8"
+    null_values: tuple[str, ...] = ("", "NA", "NaN", "null", "NULL")
+    when_missing: Literal["wait", "fail", "skip"] = "fail"
+    wait_timeout: Duration = timedelta(hours=12)
+
+    @field_validator("path")
+    @classmethod
+    def _inside(cls, value: str) -> str:
+        if value.startswith("/") or "://" in value or ".." in PurePosixPath(value).parts:
+            raise ValueError("must be relative to the landing root and stay below it")
+        unknown = [each for each in re.findall(r"(?<!\{)\{\w*\}(?!\})", value) if each != "{as_of}"]
+        if unknown:
+            raise ValueError(f"may hold {{as_of}}, and no other placeholder such as {unknown[0]}")
+        return value
+
+    @field_validator("encoding")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        try:
+            codecs.lookup(value)
+        except LookupError:
+            raise ValueError("must be an encoding such as utf-8 or latin-1") from None
+        return value
+
+
+class Schedule(Frozen):
+    """When an interval closes: a cron expression in the dataset's time zone."""
+
+    cron: str
+
+    @field_validator("cron")
+    @classmethod
+    def _valid(cls, value: str) -> str:
+        from croniter import CroniterBadDateError, croniter
+
+        if len(value.split()) != 5 or not croniter.is_valid(value):
+            raise ValueError("must be a cron expression of five fields such as 0 0 * * *")
+        try:
+            croniter(value, datetime(2000, 1, 1)).get_next()
+        except CroniterBadDateError:
+            raise ValueError("must be a cron expression that some day fulfils") from None
+        return value
+
+    @property
+    def is_subdaily(self) -> bool:
+        """Whether it closes several intervals a day."""
+        minute, hour = self.cron.split()[:2]
+        return not (minute.isdigit() and hour.isdigit())
+
+
+class Expectation(Frozen):
+    """One Great Expectations expectation.
+
+    Attributes:
+        expect: Its name, such as ``expect_column_values_to_be_between`` (``expect_`` may be left out).
+        column: Of a column expectation.
+        severity: Rows that break an ``error`` expectation are quarantined, an aggregate one stops the run; ``warn``
+            only reports.
+        mostly: Least share of rows that must hold; below it an ``error`` stops the run.
+        args: The expectation's other arguments, such as ``min_value``.
+    """
+
+    expect: str
+    column: Column | None = None
+    severity: Literal["error", "warn"] = "error"
+    mostly: Share = 0.0
+    args: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("expect")
+    @classmethod
+    def _full_name(cls, value: str) -> str:
+        return value if value.startswith("expect_") else f"expect_{value}"
+
+
+class Dataset(Resource):
+    """A published, append-only table of row versions.
+
+    Attributes:
+        select: SQL on ``source`` (the rows just read); its result are the dataset's columns.
+        columns: Types of the source's columns that are needed; a file without one of them is refused, a row whose
+            value cannot be cast is quarantined. Columns not named here are not read when this is given.
+        event_time: Column after ``select``; absent for whole snapshots.
+        entity: Key columns; a row's identity is these plus the event time, of snapshots these alone.
+        availability_delay: A row becomes known this long after its event time.
+        known_at: Column after ``select`` that says when a row became known.
+        late_window: Rows older than the interval's start by more than this are quarantined.
+        max_quarantined: Share of the rows read above which the run stops and publishes nothing.
+    """
+
+    source: FileSource
+    schedule: Schedule
+    timezone: TimeZone = "UTC"
+    columns: dict[Column, DType] | None = None
+    select: str | None = None
+    event_time: Column | None = None
+    entity: tuple[Column, ...] = ()
+    dedupe: Literal["latest", "first", "reject"] = "latest"
+    availability_delay: Duration | None = None
+    known_at: Column | None = None
+    late_window: Duration = timedelta(0)
+    expectations: tuple[Expectation, ...] = ()
+    max_quarantined: Share = 0.05
+    retention: Duration | None = None
+
+    @model_validator(mode="after")
+    def _identity(self) -> Dataset:
+        if self.event_time is None and not self.entity:
+            raise ValueError("must name event_time, or entity for whole snapshots, or both")
+        if self.known_at is not None and self.availability_delay is not None:
+            raise At(("known_at",), "must not be given together with availability_delay", remedy="Keep one of the two.")
+        if self.schedule.is_subdaily and shifts_clocks(self.timezone):
+            raise At(
+                ("timezone",),
+                "must be a zone that never shifts its clocks, since the schedule closes several intervals a day",
+                self.timezone,
+                "Write UTC: by the local clock one hour of autumn comes twice.",
+            )
+        return self
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """The columns that make a row the same row."""
+        return self.entity if self.event_time is None else (*self.entity, self.event_time)

@@ -1,0 +1,236 @@
+"""Model: what is predicted, from what, how it is judged, watched and renewed."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+
+from evergreen.spec.base import At, Column, Frozen, Resource, Share
+from evergreen.spec.timing import Duration
+
+Metric = Literal[
+    "roc_auc", "average_precision", "log_loss", "brier", "accuracy", "f1_macro",
+    "mean_absolute_error", "root_mean_squared_error", "r2",
+]  # fmt: skip
+METRICS_OF_TASK: dict[str, tuple[str, ...]] = {
+    "binary": ("roc_auc", "average_precision", "log_loss", "brier", "accuracy"),
+    "multiclass": ("accuracy", "f1_macro", "log_loss"),
+    "regression": ("mean_absolute_error", "root_mean_squared_error", "r2"),
+}
+GREATER_IS_BETTER = frozenset({"roc_auc", "average_precision", "accuracy", "f1_macro", "r2"})
+
+
+class Label(Frozen):
+    """The column to predict. A row counts as mature ``delay`` after its event time."""
+
+    dataset: str
+    column: Column
+    delay: Duration = timedelta(0)
+
+
+class Split(Frozen):
+    """Time-ordered parts of the labelled rows: fit, then validation (early stopping), then test (the gate's)."""
+
+    test: Duration = timedelta(days=14)
+    validation: Duration = timedelta(days=7)
+
+
+class LightGBM(Frozen):
+    """Gradient boosting by LightGBM; ``params`` are its own."""
+
+    kind: Literal["lightgbm"] = "lightgbm"
+    params: dict[str, Any] = Field(default_factory=dict)
+    rounds: int = Field(default=300, ge=1)
+    early_stopping_rounds: int = Field(default=30, ge=1)
+    seed: int = 7
+    threads: int = Field(default=2, ge=1)
+
+
+class SklearnEstimator(Frozen):
+    """A scikit-learn estimator by import path, behind imputation and one-hot encoding."""
+
+    kind: Literal["sklearn"]
+    estimator: str = Field(
+        pattern=r"^sklearn\.[a-z_.]+\.[A-Z][A-Za-z0-9]*$", examples=["sklearn.linear_model.LogisticRegression"]
+    )
+    params: dict[str, Any] = Field(default_factory=dict)
+    seed: int = 7
+    threads: int = Field(default=2, ge=1)
+
+
+def _kind_of_trainer(value: Any) -> str | None:
+    if isinstance(value, dict):
+        return str(value.get("kind", "lightgbm"))
+    return getattr(value, "kind", None)
+
+
+Trainer = Annotated[
+    Annotated[LightGBM, Tag("lightgbm")] | Annotated[SklearnEstimator, Tag("sklearn")], Discriminator(_kind_of_trainer)
+]
+
+
+class Bound(Frozen):
+    """Closed bounds of a metric."""
+
+    min: float | None = None
+    max: float | None = None
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Bound:
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise At(("min",), f"must be at most max ({self.max:g})", f"{self.min:g}")
+        return self
+
+
+class Gate(Frozen):
+    """When a candidate may be promoted.
+
+    Attributes:
+        metric: The one that decides; absent, the task's first (AUC, accuracy, mean absolute error).
+        floors: Bounds that hold whatever the champion does.
+        tolerance: How much worse than the best of the remembered champions a candidate may be, as a share of that
+            champion's figure (0.01 = 1 %).
+        memory: How many distinct champions are remembered.
+        min_rows: Fewer judged rows than this is "cannot judge".
+        suspicious: A candidate whose figure leaves these bounds looks too good to be true, like a leak, and is refused:
+            ``{max: 0.95}`` of an AUC, ``{min: 1.0}`` of an error.
+    """
+
+    metric: Metric | None = None
+    floors: dict[Metric, Bound] = Field(default_factory=dict)
+    tolerance: Share = 0.0
+    memory: int = Field(default=3, ge=1)
+    min_rows: int = Field(default=200, ge=1)
+    suspicious: Bound | None = None
+
+
+class Approval(Frozen):
+    """Who says yes after the gate."""
+
+    policy: Literal["auto"] = "auto"
+
+
+class Deployment(Frozen):
+    """How a promoted version takes over."""
+
+    strategy: Literal["direct"] = "direct"
+    max_latency_ms: float = Field(default=250.0, gt=0)
+
+
+class Drift(Frozen):
+    """Drift by effect size, never by a bare p-value.
+
+    Attributes:
+        threshold: Effect size of one column (Jensen-Shannon distance, 0 to 1) from which it counts as drifted.
+        share: Share of the columns that must drift for the window to count.
+        min_rows: Fewer rows on either side is "cannot judge".
+        windows: ``(k, n)``: k of the last n windows must count before drift is a cause.
+        sample: At most so many rows of each side are compared.
+    """
+
+    threshold: Share = 0.2
+    share: Share = 0.3
+    min_rows: int = Field(default=300, ge=1)
+    windows: tuple[int, int] = (2, 3)
+    sample: int = Field(default=5000, ge=100)
+
+    @field_validator("windows")
+    @classmethod
+    def _k_of_n(cls, value: tuple[int, int]) -> tuple[int, int]:
+        if not 1 <= value[0] <= value[1]:
+            raise ValueError("must be [k, n] with 1 <= k <= n")
+        return value
+
+
+class Monitoring(Frozen):
+    """What is watched. ``reference_versions`` are scored beside the champion (``first``: the first ever promoted)."""
+
+    metric: Metric | None = None
+    min_labels: int = Field(default=100, ge=1)
+    drift: Drift = Drift()
+    reference_versions: tuple[Literal["first"] | int, ...] = ()
+
+
+class Retraining(Frozen):
+    """Which causes ask for a new training; an absent one never does.
+
+    Attributes:
+        drift: Whether drift (see monitoring) is a cause.
+        decay: Relative loss of the metric against what the champion had at its gate, such as 0.1.
+        new_rows: New rows of the label's dataset since the champion's training.
+        new_labels: New labelled rows since then.
+        every: Age, in data time, of the champion's training.
+        code: Whether changed files of the model are a cause.
+        upstream: Whether rows that changed below what the champion was trained on are a cause.
+        cool_down: Least data time between two requests (a first champion and a person's wish are exempt).
+        min_history: No request before that much labelled time.
+    """
+
+    drift: bool = True
+    decay: float | None = Field(default=0.1, gt=0)
+    new_rows: int | None = Field(default=None, ge=1)
+    new_labels: int | None = Field(default=None, ge=1)
+    every: Duration | None = None
+    code: bool = True
+    upstream: bool = False
+    cool_down: Duration = timedelta(days=1)
+    min_history: Duration = timedelta(days=28)
+
+
+class Compute(Frozen):
+    """Where a step runs."""
+
+    kind: Literal["local"] = "local"
+
+
+class Model(Resource):
+    """A model's whole life.
+
+    Attributes:
+        prediction_lead: A prediction is asked this long before the event time.
+        request: Columns of the label's dataset that a caller sends. They are features unless in ``exclude``; the
+            known-time cut does not apply to them; any other column of that dataset is refused as a leak.
+        features: Feature views whose outputs are features.
+        exclude: Request columns or outputs that are sent or computed but not fed to the model (keys, mostly).
+        window: Only labelled rows this recent are trained on; absent, all.
+    """
+
+    team: str = ""
+    task: Literal["binary", "multiclass", "regression"]
+    label: Label
+    prediction_lead: Duration = timedelta(0)
+    request: tuple[Column, ...] = ()
+    features: tuple[str, ...] = ()
+    exclude: tuple[Column, ...] = ()
+    window: Duration | None = None
+    split: Split = Split()
+    trainer: Trainer = LightGBM()
+    gate: Gate = Gate()
+    approval: Approval = Approval()
+    deployment: Deployment = Deployment()
+    monitoring: Monitoring = Monitoring()
+    retraining: Retraining = Retraining()
+    compute: dict[str, Compute] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _coherent(self) -> Model:
+        if not self.request and not self.features:
+            raise At(("features",), "must name feature views, or request columns: there is nothing to predict from")
+        allowed = METRICS_OF_TASK[self.task]
+        named = [(("gate", "metric"), self.gate.metric), (("monitoring", "metric"), self.monitoring.metric)]
+        for field, metric in [*named, *((("gate", "floors", each), each) for each in self.gate.floors)]:
+            if metric is not None and metric not in allowed:
+                raise At(field, f"must be a metric of task {self.task}: {', '.join(allowed)}", metric)
+        return self
+
+    @property
+    def gate_metric(self) -> str:
+        """The metric that the gate decides by."""
+        return self.gate.metric or METRICS_OF_TASK[self.task][0]
+
+    @property
+    def monitoring_metric(self) -> str:
+        """The metric that monitoring follows."""
+        return self.monitoring.metric or self.gate_metric

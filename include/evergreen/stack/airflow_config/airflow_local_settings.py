@@ -1,0 +1,93 @@
+"""Imports once in the scheduler what every task needs: LocalExecutor's workers fork from it and have it at once.
+
+Airflow imports this module by its name from PYTHONPATH in every process. Only the scheduler preloads. It imports and
+nothing else: threads (OpenMP, Arrow, HTTP pools) that exist before a fork are missing after it.
+"""
+
+import gc
+import importlib
+import importlib.util
+import logging
+import os
+import sys
+import time
+import warnings
+
+_MODULES = (
+    "pandas",
+    "pyarrow",
+    "pyarrow.csv",
+    "pyarrow.compute",
+    "pyarrow.dataset",
+    "pyarrow.fs",
+    "pyarrow.parquet",
+    "duckdb",
+    "deltalake",
+    "sqlalchemy",
+    "sqlalchemy.dialects.postgresql.psycopg2",
+    "alembic.command",
+    "httpx",
+    "fsspec",
+    "lightgbm",
+    "sklearn.ensemble",
+    "sklearn.linear_model",
+    "sklearn.metrics",
+    "sklearn.pipeline",
+    "sklearn.preprocessing",
+    "skops.io",
+    "mlflow",
+    "mlflow.data.pandas_dataset",
+    "mlflow.lightgbm",
+    "mlflow.models",
+    "mlflow.sklearn",
+    "mlflow.tracking",
+    "great_expectations",
+    "great_expectations.expectations",
+    "evidently",
+    "evidently.metrics",
+    "evidently.presets",
+)
+
+
+def _preload() -> None:
+    # What is missing here is imported by the task that needs it, which then says so in its own log.
+    log = logging.getLogger(__name__)
+    # It reports hundreds of facts about its own documentation at import.
+    logging.getLogger("great_expectations._docs_decorators").setLevel(logging.WARNING)
+    gc.disable()  # nothing of an import is garbage
+    # The library's own steps draw in the rest; they stand last because a broken one must not keep others out.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # skops asks every module in memory for every name, Airflow's old ones too
+        for name in (*_MODULES, *_own_modules()):
+            try:
+                importlib.import_module(name)
+            except Exception:
+                log.exception("Preloading %s failed", name)
+    gc.freeze()  # keeps the collector of each fork from copying the shared pages
+    gc.enable()
+
+
+def _await_tables() -> None:
+    # Importing and migrating take equally long: the stack starts both at once, and here the first waits for the second.
+    gate = os.environ.get("EVERGREEN_PRELOAD_UNTIL")
+    while gate and not os.path.exists(gate):
+        time.sleep(0.05)
+
+
+def _own_modules() -> list[str]:
+    packages = ("store", "lake", "ingest", "quality", "features", "tracking", "training", "evaluation", "registry")
+    names = []
+    for package in (*packages, "monitoring", "steps"):
+        spec = importlib.util.find_spec(f"evergreen.{package}")
+        for folder in (spec.submodule_search_locations or []) if spec else []:
+            names += [
+                f"evergreen.{package}.{file.removesuffix('.py')}"
+                for file in sorted(os.listdir(folder))
+                if file.endswith(".py") and not file.startswith("_")
+            ]
+    return names
+
+
+if "scheduler" in sys.argv:
+    _preload()
+    _await_tables()

@@ -1,0 +1,29 @@
+"""Acts of a person: roll back, promote a named version, release a hold."""
+
+from __future__ import annotations
+
+import logging
+
+from evergreen.steps.contract import Outcome, Step
+from evergreen.steps.context import StepContext
+
+log = logging.getLogger(__name__)
+
+
+def act(ctx: StepContext) -> Outcome:
+    """Does what the run's conf says: ``{"action": "roll_back"|"promote"|"release", "version"?, "reason"}``."""
+    from evergreen.registry.acts import parse_rollback_conf, perform
+    from evergreen.registry.aliases import heal_aliases
+
+    wish = parse_rollback_conf(ctx.inp.conf)
+    run = f"{ctx.inp.run.dag_id}/{ctx.inp.run.run_id}"
+    entry = perform(
+        ctx.store, ctx.name, wish, actor=ctx.inp.actor, as_of=ctx.as_of, as_of_time=ctx.as_of_time, key=run
+    )
+    heal_aliases(ctx.store, ctx.tracking, ctx.name)
+    log.info("%s: %s by %s gave version %s (seq %d)", ctx.name, wish.action, ctx.inp.actor, entry.version, entry.seq)
+    event = {"action": wish.action, "version": entry.version, "seq": entry.seq}
+    return Outcome(event, event=event)
+
+
+ACT = Step(act)

@@ -1,0 +1,136 @@
+"""What a step may reach: its input, the frozen workspace, and the doors to store, lake and MLflow."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from evergreen.errors import UserError
+from evergreen.settings import Settings
+from evergreen.spec.dataset import Dataset
+from evergreen.spec.feature_view import FeatureView
+from evergreen.spec.model import Model
+from evergreen.spec.timing import interval_of, parse_key
+from evergreen.steps.contract import StepInput
+
+if TYPE_CHECKING:
+    from evergreen.lake.lake import Lake
+    from evergreen.spec.loading import Workspace
+    from evergreen.store.store import Store
+    from evergreen.tracking.mlflow_client import Tracking
+
+
+class StepContext:
+    """Opened per call; every door opens when first used."""
+
+    def __init__(self, inp: StepInput, settings: Settings, key: str = "") -> None:
+        self.inp, self.settings, self.key = inp, settings, key
+
+    def _replace_key(self, key: str) -> StepContext:
+        self.key = key
+        return self
+
+    @property
+    def name(self) -> str:
+        """The resource's name."""
+        return self.inp.resource
+
+    @property
+    def as_of(self) -> str:
+        """The run's key."""
+        return self.inp.as_of
+
+    @cached_property
+    def lake(self) -> Lake:
+        """The lake of this installation."""
+        from evergreen.lake.lake import Lake
+
+        return Lake(self.settings.lake)
+
+    @cached_property
+    def store(self) -> Store:
+        """The store of this installation."""
+        from evergreen.store.store import Store
+
+        return Store(self.settings.store_url)
+
+    @cached_property
+    def tracking(self) -> Tracking:
+        """MLflow."""
+        from evergreen.tracking.mlflow_client import Tracking
+
+        return Tracking(self.settings.mlflow_uri, ui=self.settings.mlflow_ui)
+
+    @cached_property
+    def root(self) -> Path:
+        """Folder of the run's frozen workspace."""
+        return self.thawed(self.inp.workspace)
+
+    @cached_property
+    def workspace(self) -> Workspace:
+        """What the frozen workspace declares."""
+        return self.declared(self.inp.workspace)
+
+    def thawed(self, digest: str) -> Path:
+        """Folder of any frozen workspace, unpacked once."""
+        from evergreen.lake.workspace import thaw
+
+        return thaw(self.lake, digest, self.settings.home / "cache" / "workspaces")
+
+    def declared(self, digest: str) -> Workspace:
+        """What any frozen workspace declares of this step's resource."""
+        from evergreen.spec.loading import load_one
+
+        return load_one(self.thawed(digest), self.name)
+
+    @property
+    def dataset(self) -> Dataset:
+        """The step's dataset."""
+        return self.workspace.datasets[self.name]
+
+    @property
+    def view(self) -> FeatureView:
+        """The step's feature view."""
+        return self.workspace.views[self.name]
+
+    @property
+    def model(self) -> Model:
+        """The step's model."""
+        return self.workspace.models[self.name]
+
+    @cached_property
+    def driver(self) -> Dataset:
+        """The dataset whose calendar the step's keys belong to: itself, a view's first, a model's label dataset."""
+        if self.inp.kind == "dataset":
+            return self.dataset
+        name = self.view.reads[0] if self.inp.kind == "feature_view" else self.model.label.dataset
+        return self.workspace.datasets[name]
+
+    @cached_property
+    def interval(self) -> tuple[datetime, datetime]:
+        """Start (inclusive) and end (exclusive), in UTC, of the run's interval.
+
+        Raises:
+            UserError: When the key is not an instant of the driver's schedule.
+        """
+        try:
+            return interval_of(self.driver.schedule.cron, self.driver.timezone, self.as_of)
+        except ValueError as error:
+            raise UserError(
+                f"{self.name}: partition key",
+                f"must be an instant of the schedule of {self.driver.name}",
+                value=self.as_of,
+                remedy=f"{error}. Trigger the run with a key such as the schedule gives.",
+            ) from None
+
+    @cached_property
+    def as_of_time(self) -> datetime:
+        """The instant that the run's key means."""
+        try:
+            return parse_key(self.as_of, self.driver.timezone)
+        except ValueError:
+            raise UserError(
+                f"{self.name}: partition key", "must be an ISO date or date-time", value=self.as_of
+            ) from None

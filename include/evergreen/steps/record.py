@@ -1,0 +1,107 @@
+"""What a training leaves behind for people and for serving: the bundle's folder and MLflow's run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evergreen.steps.context import StepContext
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from evergreen.tracking.record import TrainingRecord
+    from evergreen.training.fit import Fitted
+
+EXAMPLE_ROWS = 5
+
+
+def training_record(
+    ctx: StepContext,
+    fitted: Fitted,
+    frame: pa.Table,
+    *,
+    training_id: str,
+    as_of: str,
+    sha: str,
+    used: Mapping[str, int],
+    folder: Path,
+) -> TrainingRecord:
+    """Writes the bundle into ``folder`` and describes the training for MLflow.
+
+    Args:
+        frame: The training set; its test part gives golden rows and example.
+        sha: Content address of the training set.
+        used: Table -> version that it was read at.
+    """
+    from evergreen.evaluation.metrics import compute
+    from evergreen.features.signature import signature, views_of
+    from evergreen.tracking.record import DataInput, Flavor, TrainingRecord
+    from evergreen.training.bundle import save
+    from evergreen.training.environment import environment, requirements
+    from evergreen.training.labels import encode_labels
+
+    model = ctx.model
+    test = frame.take(fitted.parts.test)
+    described = signature(model, ctx.workspace, ctx.lake.table(f"datasets/{model.label.dataset}").schema())
+    on_demand = [view for view in views_of(model, ctx.workspace).values() if view.kind == "on_demand"]
+    files = {
+        path.relative_to(ctx.root).as_posix(): path.read_bytes()
+        for path in sorted((ctx.root / "features").rglob("*"))
+        if path.suffix in (".sql", ".py")
+    }
+    save(
+        folder,
+        fitted,
+        model=ctx.name,
+        training_id=training_id,
+        golden=test,
+        on_demand=[view.model_dump(mode="json") for view in on_demand],
+        files=files if on_demand else {},
+        facts={
+            "signature": described.to_dict(),
+            "identity": list(ctx.driver.identity),
+            "event_time": ctx.driver.event_time,
+            "timezone": ctx.driver.timezone,
+        },
+    )
+    predicted = fitted.predict(test)
+    scores = compute(model.task, encode_labels(model.task, test["_label"], fitted.classes), predicted)
+    example = test.slice(0, EXAMPLE_ROWS)
+    inputs = [DataInput(name, str(version), f"{ctx.lake.uri}/{name}") for name, version in used.items()]
+    inputs.append(DataInput("training set", sha, f"{ctx.lake.uri}/training_sets/{sha}.parquet", rows=frame.num_rows))
+    return TrainingRecord(
+        training_id=training_id,
+        model=ctx.name,
+        as_of=as_of,
+        params=fitted.params,
+        metrics={f"test_{name}": value for name, value in scores.values.items()},
+        tags=_tags(ctx, fitted, sha) | {"environment": environment().digest},
+        bundle=folder,
+        flavor=Flavor(
+            library=fitted.library,
+            native=fitted.estimator.native,
+            features=fitted.encoder.names,
+            example=fitted.encoder.transform(example),
+            predicted=fitted.predict(example),
+            requirements=requirements(fitted.library),
+        ),
+        curves=fitted.curves,
+        inputs=inputs,
+    )
+
+
+def _tags(ctx: StepContext, fitted: Fitted, sha: str) -> dict[str, Any]:
+    from evergreen.steps.contract import digest
+
+    return {
+        "spec": digest(ctx.model.model_dump(mode="json")),
+        "workspace": ctx.inp.workspace,
+        "training_set": sha,
+        "cause": ",".join(ctx.inp.inputs["claim"]["causes"]),
+        "reason": ctx.inp.inputs["claim"]["reason"],
+        "seed": fitted.seed,
+        "threads": fitted.threads,
+        "trained_through": fitted.trained_through.isoformat(),
+    }

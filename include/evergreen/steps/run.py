@@ -1,0 +1,71 @@
+"""A run freezes what it runs on: its data clock and the files that its resource reaches."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+from evergreen.errors import UserError
+from evergreen.settings import Settings
+from evergreen.spec.timing import parse_key
+from evergreen.steps.contract import Kind, RunRef
+
+
+class Run(BaseModel):
+    """What every step of one run shares."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    as_of: str
+    workspace: str
+
+
+def open_run(settings: Settings, *, kind: Kind, resource: str, run: RunRef, partition_key: str | None) -> Run:
+    """Gives the run's as_of and frozen workspace; whoever comes first fixes both for good.
+
+    Args:
+        partition_key: The run's key; a keyless manual run takes the newest as_of that the resource has in the store.
+
+    Raises:
+        UserError: For a keyless run of a resource that has no as_of yet, or a key that is no instant.
+        SpecErrors: When the resource is not declared (any more) and was never valid.
+    """
+    from evergreen.lake.lake import Lake
+    from evergreen.lake.runs import open_run as open_once
+
+    lake = Lake(settings.lake)
+
+    def make() -> dict[str, str]:
+        from evergreen.lake.workspace import freeze
+        from evergreen.spec.last_valid import LastValid
+        from evergreen.spec.loading import load_one
+        from evergreen.spec.reach import texts_of
+
+        last_valid = LastValid(settings.home / "last_valid")
+        workspace = load_one(settings.workspace, resource, last_valid)
+        texts = texts_of(workspace, kind, resource)
+        as_of = partition_key or _newest(settings, resource)
+        _checked(as_of, resource)
+        return {"as_of": as_of, "workspace": freeze(lake, texts)}
+
+    return Run.model_validate(open_once(lake, run.dag_id, run.run_id, make))
+
+
+def _newest(settings: Settings, resource: str) -> str:
+    from evergreen.store.resources import Seen
+    from evergreen.store.store import Store
+
+    newest = Seen(Store(settings.store_url)).newest_as_of(resource)
+    if newest is None:
+        raise UserError(
+            f"{resource}: partition key",
+            "must be given for the first run of a resource",
+            remedy='Trigger with a partition key such as "2013-02-01", the end of the interval to work on.',
+        )
+    return newest
+
+
+def _checked(as_of: str, resource: str) -> None:
+    try:
+        parse_key(as_of, "UTC")
+    except ValueError:
+        raise UserError(f"{resource}: partition key", "must be an ISO date or date-time", value=as_of) from None

@@ -1,0 +1,273 @@
+"""The tables of the store. Migrations make them; this is what the code reads and writes by."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Dialect,
+    Float,
+    Identity,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSON
+from sqlalchemy.types import TypeDecorator
+
+
+class Instant(TypeDecorator[datetime]):
+    """A timezone-aware instant, read back in UTC; a naive one is refused."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Refuses what has no time zone."""
+        if value is not None and value.tzinfo is None:
+            raise ValueError(f"an instant must carry a time zone, got {value!r}")
+        return value
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Gives UTC, whatever the session's time zone."""
+        return None if value is None else value.astimezone(UTC)
+
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _id() -> Column[int]:
+    return Column("id", BigInteger, Identity(always=True), primary_key=True)
+
+
+def _instant(name: str) -> Column[datetime]:
+    return Column(name, Instant, nullable=False)
+
+
+def _stamp(name: str) -> Column[datetime]:
+    return Column(name, Instant, nullable=False, server_default=func.clock_timestamp())
+
+
+def _document(name: str) -> Column[Any]:
+    # JSON, not JSONB: the text stays as written, so that a number hashes alike before and after the database.
+    return Column(name, JSON(none_as_null=True), nullable=False)
+
+
+def _text(name: str, *, primary_key: bool = False) -> Column[str]:
+    return Column(name, Text, nullable=False, primary_key=primary_key)
+
+
+promotions = Table(
+    "promotions",
+    metadata,
+    _text("model", primary_key=True),
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("version", Integer),
+    _text("action"),
+    _text("actor"),
+    _text("reason"),
+    _document("evidence"),
+    _text("as_of"),
+    _instant("as_of_time"),
+    _instant("at"),
+    Column("holds", Boolean, nullable=False),
+    Column("served_from", Instant),
+    Column("served_to", Instant),
+    Column("end_cause", Text),
+    Column("key", Text),
+    _text("prev_hash"),
+    _text("row_hash"),
+    UniqueConstraint("model", "key"),
+    CheckConstraint("seq >= 1", name="seq"),
+    CheckConstraint("action IN ('promote', 'roll_back', 'release')", name="action"),
+    CheckConstraint("(action IN ('promote', 'roll_back')) = (version IS NOT NULL)", name="version"),
+    CheckConstraint("(version IS NOT NULL) = (served_from IS NOT NULL)", name="served_from"),
+    CheckConstraint("(served_to IS NULL) = (end_cause IS NULL)", name="served_to"),
+    CheckConstraint("NOT holds OR action = 'roll_back'", name="holds"),
+    # One champion per model, said by the database itself.
+    Index(
+        "uq_promotions_serving",
+        "model",
+        unique=True,
+        postgresql_where=text("served_from IS NOT NULL AND served_to IS NULL"),
+    ),
+)
+
+requests = Table(
+    "requests",
+    metadata,
+    _id(),
+    _text("model"),
+    _text("dedupe_key"),
+    _text("cause"),
+    _text("reason"),
+    _document("evidence"),
+    _text("as_of"),
+    _instant("as_of_time"),
+    _stamp("created_at"),
+    Column("after_seq", Integer, nullable=False),
+    _text("state"),
+    Column("claimed_by", Text),
+    Column("lease_until", Instant),
+    Column("joined", Boolean, nullable=False, server_default=text("false")),
+    Column("training_id", Text),
+    Column("note", Text, nullable=False, server_default=""),
+    Column("answered_at", Instant),
+    UniqueConstraint("model", "dedupe_key"),
+    CheckConstraint("state IN ('open', 'claimed', 'done', 'refused', 'not_needed', 'superseded')", name="state"),
+    CheckConstraint("state <> 'claimed' OR (claimed_by IS NOT NULL AND lease_until IS NOT NULL)", name="claimed"),
+    Index(None, "model", "state"),
+)
+
+decisions = Table(
+    "decisions",
+    metadata,
+    _id(),
+    _text("kind"),
+    _text("resource"),
+    _text("as_of"),
+    _instant("as_of_time"),
+    _text("verdict"),
+    _document("figures"),
+    _document("reasons"),
+    _text("key"),
+    Column("version", Integer),
+    Column("historic", Boolean, nullable=False),
+    _stamp("at"),
+    UniqueConstraint("key"),
+    Index(None, "resource", "kind"),
+)
+
+trainings = Table(
+    "trainings",
+    metadata,
+    _text("training_id", primary_key=True),
+    _text("model"),
+    _text("as_of"),
+    _instant("as_of_time"),
+    _text("spec_digest"),
+    _text("workspace"),
+    _document("inputs"),
+    Column("seed", BigInteger, nullable=False),
+    _document("causes"),
+    Column("request_ids", ARRAY(BigInteger), nullable=False),
+    Column("requested_seq", Integer, nullable=False),
+    _stamp("created_at"),
+    Column("run_id", Text),
+    Column("trained_through", Instant),
+    Column("training_set", Text),
+    Column("bundle", Text),
+    Column("finished_at", Instant),
+    Column("adopted_version", Integer),
+    Column("adopted_at", Instant),
+    UniqueConstraint("model", "adopted_version"),
+    CheckConstraint("adopted_version >= 1", name="adopted_version"),
+)
+
+rollouts = Table(
+    "rollouts",
+    metadata,
+    _id(),
+    _text("model"),
+    _text("key"),
+    Column("base_seq", Integer, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("step", Integer, nullable=False),
+    _document("shares"),
+    _text("state"),
+    Column("note", Text, nullable=False, server_default=""),
+    _stamp("started_at"),
+    Column("ended_at", Instant),
+    UniqueConstraint("model", "key"),
+    CheckConstraint("state IN ('running', 'done', 'failed', 'refused', 'superseded')", name="state"),
+)
+
+gateways = Table(
+    "gateways",
+    metadata,
+    _text("instance", primary_key=True),
+    _text("model", primary_key=True),
+    Column("applied_seq", Integer, nullable=False),
+    _text("url"),
+    _instant("seen_at"),
+)
+
+consumed = Table(
+    "consumed",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), nullable=False),
+    _text("consumer", primary_key=True),
+    _text("input", primary_key=True),
+    _text("version", primary_key=True),
+    _stamp("at"),
+)
+
+pins = Table(
+    "pins",
+    metadata,
+    Column("table", Text, primary_key=True),
+    Column("version", BigInteger, primary_key=True, autoincrement=False),
+    Column("holder", Text, primary_key=True),
+    _stamp("at"),
+)
+
+periods = Table(
+    "periods",
+    metadata,
+    _id(),
+    _text("model"),
+    _text("as_of"),
+    _instant("as_of_time"),
+    _text("role"),
+    Column("version", Integer),
+    _text("metric"),
+    Column("value", Float),
+    Column("n_rows", BigInteger, nullable=False),
+    Column("n_labelled", BigInteger, nullable=False),
+    Index(None, "model", "as_of"),
+)
+
+row_counts = Table(
+    "row_counts",
+    metadata,
+    _id(),
+    _text("dataset"),
+    _text("as_of"),
+    _instant("as_of_time"),
+    _text("step_key"),
+    Column("rows_read", BigInteger, nullable=False),
+    Column("good", BigInteger, nullable=False),
+    Column("quarantined", BigInteger, nullable=False),
+    Column("superseded", BigInteger, nullable=False),
+    _document("details"),
+    _stamp("at"),
+    UniqueConstraint("dataset", "as_of", "step_key"),
+    CheckConstraint("rows_read = good + quarantined + superseded", name="sum"),
+    CheckConstraint("good >= 0 AND quarantined >= 0 AND superseded >= 0", name="not_negative"),
+)
+
+seen = Table(
+    "seen",
+    metadata,
+    _text("resource", primary_key=True),
+    _text("as_of"),
+    _instant("as_of_time"),
+)

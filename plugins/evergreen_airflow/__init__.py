@@ -1,0 +1,1 @@
+"""Everything that knows Airflow: operators, links, DAG builders, and the plugin's routes."""

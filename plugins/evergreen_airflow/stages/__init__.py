@@ -1,0 +1,1 @@
+"""DAG builders, one per stage of a resource's life."""

@@ -1,0 +1,43 @@
+"""`<model>.rollback`: a person's act on what serves, by the trigger form or REST."""
+
+from __future__ import annotations
+
+from airflow.sdk import DAG, Param, PartitionedAtRuntime
+
+from evergreen.spec.model import Model
+from evergreen_airflow import assets
+from evergreen_airflow.stages.frame import Work, stage_dag
+
+DOC = """Acts at once on what the model serves; give `reason`.
+
+| action | what it does |
+|---|---|
+| `roll_back` | serves the last good version, or `version`, and holds the model: nothing trained before promotes |
+| `promote` | serves `version`, which the gate has accepted, also when the model is held |
+| `release` | lifts the hold |
+
+By REST: `{"conf": {"action": "roll_back", "reason": "..."}}`, with a partition key or without."""
+
+
+def rollback(model: Model, *, broken: bool = False) -> DAG:
+    """The DAG of one task that no asset and no calendar ever starts."""
+    return stage_dag(
+        "model",
+        model,
+        "rollback",
+        (Work("act", outlet=assets.champion(model.name)),),
+        broken=broken,
+        doc=DOC,
+        schedule=PartitionedAtRuntime(),
+        params={
+            "action": Param("roll_back", type="string", enum=["roll_back", "promote", "release"]),
+            "version": Param(
+                None,
+                type=["null", "integer"],
+                minimum=1,
+                description="Registered version; needed to promote; to roll back, the last good one when empty.",
+            ),
+            "reason": Param(type="string", minLength=1, maxLength=500, description="Kept in the ledger for good."),
+        },
+        max_active_runs=4,
+    )

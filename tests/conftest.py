@@ -1,0 +1,43 @@
+"""What several kinds of tests share: a database server and real data."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from evergreen.stack.postgres import EmbeddedPostgres
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+    """One PostgreSQL for the whole test run, fast rather than safe."""
+    server = EmbeddedPostgres(tmp_path_factory.mktemp("postgres") / "server", durable=False)
+    server.start()
+    yield server
+    server.stop()
+    server.remove()
+
+
+@pytest.fixture(scope="module")
+def postgres_url(postgres_server: EmbeddedPostgres, request: pytest.FixtureRequest) -> Iterator[str]:
+    """SQLAlchemy URL of a fresh, empty database for this test module."""
+    name = "test_" + re.sub(r"\W", "_", request.module.__name__.lower())[-40:]
+    postgres_server.drop_database(name)
+    yield postgres_server.create_database(name)
+    postgres_server.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """Folder of the real data sets (``bike_sharing/hour.csv``, …), from EVERGREEN_TEST_DATA or beside the clone."""
+    named = os.environ.get("EVERGREEN_TEST_DATA")
+    folder = Path(named) if named else REPOSITORY.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"needs real data: no folder {folder}; set EVERGREEN_TEST_DATA to it")
+    return folder

@@ -1,0 +1,86 @@
+"""Migrations make exactly the tables that the code reads and writes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import CheckConstraint, inspect
+
+from evergreen.errors import UserError
+from evergreen.store.ledger import Ledger
+from evergreen.store.schema import metadata
+from evergreen.store.store import Store
+
+
+@pytest.fixture
+def empty_url(postgres_server, request: pytest.FixtureRequest) -> Iterator[str]:
+    name = f"empty_{request.function.__name__[:40]}"
+    yield postgres_server.create_database(name)
+    postgres_server.drop_database(name)
+
+
+def test_an_empty_database_says_that_it_must_be_migrated(empty_url: str) -> None:
+    with pytest.raises(UserError, match=r"must have the newest tables.*Migrate it first"):
+        Ledger(Store(empty_url)).champion("m")
+
+
+def test_the_migrated_schema_is_the_declared_one(empty_url: str) -> None:
+    store = Store(empty_url)
+    store.migrate()
+    with store.transaction() as connection:
+        assert compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), metadata) == []
+        for table in metadata.tables.values():
+            declared = {c.name for c in table.constraints if isinstance(c, CheckConstraint)}
+            assert {c["name"] for c in inspect(connection).get_check_constraints(table.name)} == declared
+
+
+def test_the_declared_rules_are_those_of_the_migrations(postgres_server, empty_url: str) -> None:
+    """Alembic compares neither checks nor partial indexes: compare what the server makes of both."""
+    Store(empty_url).migrate()
+    url = postgres_server.create_database("declared_rules")
+    try:
+        with Store(url).transaction() as connection:
+            metadata.create_all(connection)
+        assert _rules(Store(empty_url)) == _rules(Store(url))
+    finally:
+        postgres_server.drop_database("declared_rules")
+
+
+def test_migrating_twice_changes_nothing(empty_url: str) -> None:
+    store = Store(empty_url)
+    store.migrate()
+    moment = datetime(2013, 2, 1, tzinfo=UTC)
+    Ledger(store).append(
+        "m", 0, version=1, action="promote", actor="a", reason="r", as_of="2013-02-01", as_of_time=moment
+    )
+    store.migrate()
+    assert Ledger(store).seq("m") == 1
+
+
+def test_many_migrate_an_empty_database_at_once(empty_url: str) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: Store(empty_url).migrate(), range(8)))
+    assert Ledger(Store(empty_url)).seq("m") == 0
+
+
+def test_processes_migrate_an_empty_database_at_once(empty_url: str) -> None:
+    code = "import sys; from evergreen.store.store import Store; Store(sys.argv[1]).migrate()"
+    processes = [subprocess.Popen([sys.executable, "-c", code, empty_url]) for _ in range(2)]
+    assert [process.wait(60) for process in processes] == [0, 0]
+    assert Ledger(Store(empty_url)).seq("m") == 0
+
+
+def _rules(store: Store) -> set[tuple[str, str]]:
+    with store.transaction() as connection:
+        checks = connection.exec_driver_sql(
+            "select conname, pg_get_constraintdef(oid) from pg_constraint where connamespace = 'public'::regnamespace"
+        )
+        indexes = connection.exec_driver_sql("select indexname, indexdef from pg_indexes where schemaname = 'public'")
+        return {(name, text) for name, text in [*checks, *indexes] if not name.startswith("alembic_version")}

@@ -1,0 +1,226 @@
+"""The other tables: every write may be repeated, the first one that decides stands."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from sqlalchemy import func, select
+
+from evergreen.errors import Superseded, TransientError, UserError
+from evergreen.store.consumed import Consumed
+from evergreen.store.decisions import Decisions
+from evergreen.store.gateways import Gateways
+from evergreen.store.ledger import Ledger
+from evergreen.store.periods import Periods
+from evergreen.store.pins import Pins
+from evergreen.store.requests import Requests
+from evergreen.store.resources import Seen
+from evergreen.store.rollouts import Rollouts
+from evergreen.store.row_counts import RowCounts
+from evergreen.store.store import Store
+from evergreen.store.trainings import Training, Trainings
+
+MARCH, APRIL = datetime(2013, 3, 1, tzinfo=UTC), datetime(2013, 4, 1, tzinfo=UTC)
+
+
+def test_a_decision_is_recorded_once_per_key(store: Store, model: str) -> None:
+    decisions = Decisions(store)
+    figures = {"roc_auc": 0.7, "of_nan": float("nan")}
+    first = decisions.record(
+        "gate", model, "2013-03-01", MARCH, verdict="refuse", figures=figures, reasons=["too low"], key=f"{model}-1",
+        version=3,
+    )  # fmt: skip
+    again = decisions.record("gate", model, "2013-03-01", MARCH, verdict="accept", key=f"{model}-1")
+    assert again == first
+    assert first.figures == {"roc_auc": 0.7, "of_nan": None}
+    decisions.record("drift", model, "2013-04-01", APRIL, verdict="no", key=f"{model}-2", historic=True)
+    assert [decision.kind for decision in decisions.of(model)] == ["gate", "drift"]
+    assert decisions.latest(model, "gate") == decisions.latest(model, "gate", version=3) == first
+    assert decisions.latest(model, "gate", as_of="2013-04-01") is None
+    assert decisions.by_key(f"{model}-2").historic
+
+
+def test_a_training_is_started_finished_and_adopts_once(store: Store, model: str) -> None:
+    trainings = Trainings(store)
+    started = _start(store, model, f"t-{model}")
+    assert _start(store, model, f"t-{model}", seed=8) == started
+    first = trainings.finish(started.training_id, run_id="r1", trained_through=MARCH, training_set="sets/a", bundle="b")
+    assert (
+        trainings.finish(started.training_id, run_id="r2", trained_through=APRIL, training_set="sets/b", bundle="c")
+        == first
+    )
+    assert (first.run_id, first.training_set, first.trained_through) == ("r1", "sets/a", MARCH)
+    assert trainings.adopt(started.training_id, 4) == 4
+    assert trainings.adopt(started.training_id, 5) == 4
+    assert trainings.by_version(model, 4).training_id == started.training_id
+    assert trainings.by_version(model, 5) is None
+    assert trainings.of(model) == [trainings.get(started.training_id)]
+
+
+def test_of_twenty_parallel_adoptions_the_first_stands_for_all(store: Store, model: str) -> None:
+    _start(store, model, f"t-{model}")
+    with ThreadPoolExecutor(20) as pool:
+        adopted = set(pool.map(lambda version: Trainings(store).adopt(f"t-{model}", version), range(1, 21)))
+    assert adopted == {Trainings(store).get(f"t-{model}").adopted_version}
+
+
+def test_a_version_belongs_to_one_training(store: Store, model: str) -> None:
+    _start(store, model, f"a-{model}")
+    _start(store, model, f"b-{model}")
+    Trainings(store).adopt(f"a-{model}", 1)
+    with pytest.raises(Superseded, match="Version 1 belongs to another training"):
+        Trainings(store).adopt(f"b-{model}", 1)
+
+
+def test_a_training_that_never_started_neither_finishes_nor_adopts(store: Store) -> None:
+    with pytest.raises(UserError, match="must have been started, got 'nobody'"):
+        Trainings(store).adopt("nobody", 1)
+    with pytest.raises(UserError, match="must have been started"):
+        Trainings(store).finish("nobody", run_id="r", trained_through=MARCH, training_set="s", bundle="b")
+
+
+def test_a_training_counts_as_requested_after_its_newest_request(store: Store, model: str) -> None:
+    first = Requests(store).open(model, "2013-03-01", MARCH, "drift", "r", "a")
+    Ledger(store).append(model, 0, version=1, action="promote", actor="a", reason="r", as_of="x", as_of_time=MARCH)
+    second = Requests(store).open(model, "2013-03-01", MARCH, "manual", "r", "b")
+    assert _start(store, model, f"a-{model}", request_ids=[first.id]).requested_seq == 0
+    assert _start(store, model, f"b-{model}", request_ids=[first.id, second.id]).requested_seq == 1
+    assert _start(store, model, f"a-{model}", request_ids=[second.id]).requested_seq == 0
+    assert _start(store, model, f"c-{model}").requested_seq == 0
+
+
+def test_a_rollout_begins_goes_on_and_ends_once(store: Store, model: str) -> None:
+    rollouts = Rollouts(store)
+    rollout = rollouts.begin(model, 3, 7, "run-1")
+    assert rollouts.begin(model, 5, 7, "run-1") == rollout
+    assert rollouts.running(model) == [rollout]
+    assert rollouts.advance(rollout.id, expected_step=0, shares={"7": 0.1}).step == 1
+    assert rollouts.advance(rollout.id, expected_step=0, shares={"7": 0.1}).step == 1
+    rollouts.advance(rollout.id, expected_step=1, shares={"7": 1.0})
+    with pytest.raises(Superseded, match="is running at step 2"):
+        rollouts.advance(rollout.id, expected_step=0, shares={})
+    assert rollouts.end(rollout.id, "superseded", "rolled back").state == "superseded"
+    assert rollouts.end(rollout.id, "done").note == "rolled back"
+    assert rollouts.running(model) == []
+    with pytest.raises(Superseded, match="is superseded at step 2"):
+        rollouts.advance(rollout.id, expected_step=2, shares={})
+
+
+def test_gateways_that_beat_are_live_until_they_leave(store: Store, model: str) -> None:
+    gateways = Gateways(store)
+    gateways.beat(f"b-{model}", model, 1)
+    gateways.beat(f"a-{model}", model, 1, "http://127.0.0.1:1")
+    gateways.beat(f"a-{model}", model, 2, "http://127.0.0.1:1")
+    assert [(live.instance, live.applied_seq) for live in gateways.live(model, 60)] == [
+        (f"a-{model}", 2), (f"b-{model}", 1),
+    ]  # fmt: skip
+    assert gateways.live(model, -1) == []
+    gateways.remove(f"a-{model}")
+    assert [live.instance for live in gateways.live(model, 60)] == [f"b-{model}"]
+
+
+def test_what_was_consumed_is_known(store: Store, model: str) -> None:
+    consumed = Consumed(store)
+    assert consumed.watermark(model, "flights") is None
+    assert [consumed.mark(model, "flights", version) for version in ("3", "12", "3")] == [True, True, False]
+    assert consumed.watermark(model, "flights") == "12"
+    assert consumed.consumed(model, "flights") == {"3", "12"}
+    assert consumed.consumed(model, "weather") == set()
+
+
+def test_pins_are_kept_per_holder(store: Store, model: str) -> None:
+    pins, table = Pins(store), f"datasets/{model}"
+    for version, holder in [(2, "x"), (2, "y"), (3, "x"), (2, "x")]:
+        pins.pin(table, version, f"{holder}-{model}")
+    assert pins.of(f"x-{model}") == [(table, 2), (table, 3)]
+    assert pins.pinned(table) == {2, 3}
+
+
+def test_a_periods_figures_are_replaced_as_a_whole(store: Store, model: str) -> None:
+    def row(role: str, value: float | None) -> dict:
+        return {"role": role, "version": 1, "metric": "roc_auc", "value": value, "n_rows": 9, "n_labelled": 8}
+
+    periods = Periods(store)
+    periods.replace(model, "2013-04-01", APRIL, [row("champion", 0.7)])
+    periods.replace(model, "2013-03-01", MARCH, [row("champion", 0.5), row("reference", float("nan"))])
+    with ThreadPoolExecutor(5) as pool:
+        list(pool.map(lambda _: periods.replace(model, "2013-04-01", APRIL, [row("champion", 0.8)]), range(5)))
+    assert [(period.as_of, period.role, period.value) for period in periods.of(model)] == [
+        ("2013-03-01", "champion", 0.5), ("2013-03-01", "reference", None), ("2013-04-01", "champion", 0.8),
+    ]  # fmt: skip
+    periods.replace(model, "2013-03-01", MARCH, [])
+    assert [period.as_of for period in periods.of(model)] == ["2013-04-01"]
+
+
+def test_row_counts_add_up_and_the_newest_stands(store: Store, model: str) -> None:
+    counts = RowCounts(store)
+    assert counts.earliest_as_of_time(model) is None
+    for step_key, good in [("a", 5), ("a", 5), ("b", 6)]:
+        counts.put(
+            model, "2013-04-01", APRIL, step_key=step_key, rows_read=good + 3, good=good, quarantined=2, superseded=1
+        )
+    counts.put(model, "2013-03-01", MARCH, step_key="c", rows_read=0, good=0, quarantined=0, superseded=0)
+    assert [(count.as_of, count.good) for count in counts.of(model)] == [("2013-03-01", 0), ("2013-04-01", 6)]
+    assert counts.earliest_as_of_time(model) == MARCH
+    with pytest.raises(ValueError, match=r"got \(rows_read=9, good=5, quarantined=2, superseded=1\)"):
+        counts.put(model, "2013-05-01", APRIL, step_key="d", rows_read=9, good=5, quarantined=2, superseded=1)
+
+
+def test_the_newest_as_of_only_goes_forward(store: Store, model: str) -> None:
+    seen = Seen(store)
+    assert seen.newest_as_of(model) is None
+    for as_of, moment in [("2013-03-01", MARCH), ("2013-04-01", APRIL), ("2013-03-01", MARCH)]:
+        seen.note_as_of(model, as_of, moment)
+    assert seen.newest(model) == ("2013-04-01", APRIL)
+
+
+def test_a_naive_instant_is_refused(store: Store, model: str) -> None:
+    with pytest.raises(Exception, match="must carry a time zone"):
+        Seen(store).note_as_of(model, "2013-03-01", datetime(2013, 3, 1))
+
+
+def test_instants_come_back_in_utc(store: Store, model: str) -> None:
+    local = MARCH.astimezone(timezone(timedelta(hours=-5)))
+    Seen(store).note_as_of(model, "2013-03-01", local)
+    assert Seen(store).newest(model)[1].tzinfo is UTC
+
+
+def test_a_store_that_was_used_before_a_fork_works_after_it(store: Store, model: str) -> None:
+    Consumed(store).mark(model, "x", "parent")
+    pid = os.fork()
+    if pid == 0:
+        try:
+            Consumed(store).mark(model, "x", "child")
+            os._exit(0)
+        except BaseException:
+            os._exit(1)
+    Consumed(store).mark(model, "x", "parent again")
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert Consumed(store).consumed(model, "x") == {"parent", "child", "parent again"}
+
+
+def test_a_store_keeps_no_connection_open(store: Store, postgres_url: str) -> None:
+    Seen(store).newest_as_of("x")
+    with Store(postgres_url).transaction() as connection:
+        query = "select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
+        assert connection.exec_driver_sql(query).scalar() == 0
+
+
+def test_a_statement_that_takes_too_long_and_a_lock_that_does_not_come_are_transient(postgres_url: str) -> None:
+    hasty = Store(postgres_url, statement_timeout_seconds=0.2, lock_timeout_seconds=0.1)
+    with pytest.raises(TransientError, match="statement timeout"), hasty.transaction() as connection:
+        connection.execute(select(func.pg_sleep(5)))
+    with Store(postgres_url).transaction() as holder:
+        holder.execute(select(func.pg_advisory_xact_lock(42)))
+        with pytest.raises(TransientError, match="lock timeout"), hasty.transaction() as connection:
+            connection.execute(select(func.pg_advisory_xact_lock(42)))
+
+
+def _start(store: Store, model: str, training_id: str, *, seed: int = 7, request_ids: tuple | list = ()) -> Training:
+    return Trainings(store).start(
+        training_id, model, "2013-03-01", MARCH, spec_digest="s", workspace="w", inputs={"datasets/flights": 3},
+        seed=seed, causes=["drift"], request_ids=request_ids,
+    )  # fmt: skip

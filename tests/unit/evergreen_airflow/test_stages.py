@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.sdk import DAG, Asset, AssetAll
+
+from evergreen.spec.dataset import Dataset
+from evergreen.spec.loading import Workspace, load
+from evergreen.spec.model import Model
+from evergreen_airflow import assets
+from evergreen_airflow.stages.build import build
+from evergreen_airflow.stages.deploy import deploy
+from evergreen_airflow.stages.ingest import ingest
+from evergreen_airflow.stages.monitor import driving_assets, monitor
+from evergreen_airflow.stages.rollback import rollback
+from evergreen_airflow.stages.train import train
+
+START = datetime(2020, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def bikes(project: Path) -> Workspace:
+    return load(project / "include/examples/bikes")
+
+
+@pytest.fixture
+def flights(project: Path) -> Workspace:
+    return load(project / "include/examples/flights")
+
+
+def tasks(dag: DAG) -> list[str]:
+    """Task ids in the order in which they run."""
+    order, left = [], {task.task_id: set(task.upstream_task_ids) for task in dag.tasks}
+    while left:
+        order.append(next(task_id for task_id, before in left.items() if before <= set(order)))
+        del left[order[-1]]
+    return order
+
+
+def outlets(dag: DAG) -> dict[str, list[Asset]]:
+    return {task_id: task.outlets for task_id, task in dag.task_dict.items() if task.outlets}
+
+
+def rung_by(dag: DAG) -> Any:
+    return dag.schedule.asset_condition
+
+
+def test_stages_of_a_life_are_joined_by_assets(bikes: Workspace) -> None:
+    model = bikes.models["bike_demand"]
+    first = ingest(bikes.datasets["rides"], start=START)
+    view = build(bikes.views["demand"])
+    watch = monitor(model, bikes.datasets, bikes.views)
+    learn, roll_out, back = train(model), deploy(model), rollback(model)
+
+    assert [dag.dag_id for dag in (first, view, watch, learn, roll_out, back)] == [
+        "rides.ingest", "demand.build", "bike_demand.monitor", "bike_demand.train", "bike_demand.deploy",
+        "bike_demand.rollback",
+    ]  # fmt: skip
+    assert tasks(first) == ["read", "validate", "publish"]
+    assert tasks(view) == ["build", "publish"]
+    assert tasks(watch) == ["monitor", "report", "decide", "ring"]
+    assert tasks(learn) == ["claim", "train", "evaluate", "register"]
+    assert tasks(roll_out) == ["verify", "roll_out", "settle"]
+    assert tasks(back) == ["act"]
+
+    assert outlets(first) == {"publish": [assets.table("rides")]} and rung_by(view) == assets.table("rides")
+    assert outlets(view) == {"publish": [assets.table("demand")]}
+    assert rung_by(watch) == AssetAll(assets.table("rides"), assets.table("demand"))
+    assert outlets(watch) == {"ring": [assets.retrain_request("bike_demand")]}
+    assert rung_by(learn) == assets.retrain_request("bike_demand")
+    assert outlets(learn) == {"register": [assets.candidate("bike_demand")]}
+    assert rung_by(roll_out) == assets.candidate("bike_demand")
+    assert outlets(roll_out) == {"settle": [assets.champion("bike_demand")]}
+    assert outlets(back) == {"act": [assets.champion("bike_demand")]}
+
+
+def test_asset_names_say_whose_and_what() -> None:
+    asset = assets.candidate("bike_demand")
+    assert (asset.name, asset.uri) == ("bike_demand.candidate", "evergreen://bike_demand/candidate")
+
+
+def test_every_step_is_given_the_outputs_of_all_before_it(bikes: Workspace) -> None:
+    dag = train(bikes.models["bike_demand"])
+    assert [(task.step, task.takes) for task in dag.task_dict.values()] == [
+        ("claim", ()), ("train", ("claim",)), ("evaluate", ("claim", "train")),
+        ("register", ("claim", "train", "evaluate")),
+    ]  # fmt: skip
+
+
+def test_ingestion_has_the_calendar_of_its_dataset_and_names_the_end_of_the_interval(flights: Workspace) -> None:
+    dataset = flights.datasets["flights"]
+    dag = ingest(dataset, start=START)
+    timetable = dag.schedule
+    assert (timetable.expression, timetable.timezone) == (dataset.schedule.cron, dataset.timezone)
+    assert (timetable.run_offset, timetable.key_format) == (0, "%Y-%m-%d")
+    assert (dag.start_date, dag.catchup) == (START, False)
+    assert dag.task_dict["read"].wait_timeout == dataset.source.wait_timeout
+
+
+def test_monitor_does_not_wait_for_what_has_another_cadence(bikes: Workspace) -> None:
+    model, rides = bikes.models["bike_demand"], bikes.datasets["rides"]
+    weekly = rides.model_copy(
+        update={"name": "stations", "schedule": rides.schedule.model_copy(update={"cron": "0 0 * * 1"})}
+    )
+    elsewhere = rides.model_copy(update={"name": "stations", "timezone": "America/New_York"})
+    view = bikes.views["demand"].model_copy(update={"reads": ("stations",)})
+    for other in (weekly, elsewhere):
+        datasets: dict[str, Dataset] = {"rides": rides, "stations": other}
+        assert driving_assets(model, datasets, {**bikes.views, "demand": view}) == [assets.table("rides")]
+    alike = {"rides": rides, "stations": rides.model_copy(update={"name": "stations"})}
+    both = driving_assets(model, alike, {**bikes.views, "demand": view})
+    assert both == [assets.table("rides"), assets.table("demand")]
+
+
+def test_monitor_of_a_model_whose_dataset_is_missing_listens_to_it_alone(bikes: Workspace) -> None:
+    assert driving_assets(bikes.models["bike_demand"], {}, bikes.views) == [assets.table("rides")]
+
+
+def test_trainings_of_one_model_never_run_side_by_side(bikes: Workspace) -> None:
+    model = bikes.models["bike_demand"]
+    dags = [monitor(model, bikes.datasets, bikes.views), train(model), deploy(model)]
+    assert [dag.max_active_runs for dag in dags] == [1, 1, 1]
+
+
+def test_tags_and_owner_say_what_a_dag_is(bikes: Workspace) -> None:
+    model = bikes.models["bike_demand"]
+    assert train(model).tags == {"evergreen", "train", "model", "data@example.com"}
+    assert train(model, broken=True).tags == {"evergreen", "train", "model", "data@example.com", "spec-broken"}
+    assert "last valid version is in use" in str(train(model, broken=True).doc_md)
+    assert {task.owner for task in train(model).tasks} == {"data@example.com"}
+    nobody = model.model_copy(update={"owner": "  "})
+    assert {task.owner for task in train(nobody).tasks} == {"evergreen"}
+    assert max(map(len, train(model.model_copy(update={"owner": "x" * 900})).tags)) == 100
+
+
+def test_description_is_text_and_never_markup_or_a_file_to_open(bikes: Workspace, tmp_path: Path) -> None:
+    secret = tmp_path / "secret.md"
+    secret.write_text("top secret")
+    words = f"<script>x</script> [click](javascript:x) {secret}"
+    model = bikes.models["bike_demand"].model_copy(update={"description": words})
+    page = str(train(model).doc_md)
+    assert "top secret" not in page and "<script>" not in page and "[click](" not in page
+    assert train(model).description == words
+
+
+def test_acts_of_a_person_are_checked_by_the_form(bikes: Workspace) -> None:
+    params = rollback(bikes.models["bike_demand"]).params
+    act = {"action": "promote", "version": 3, "reason": "better on Sundays"}
+    for name, value in act.items():
+        params[name] = value
+    assert params.validate() == act
+    for name, wrong in (("action", "destroy"), ("version", 0), ("version", "3"), ("reason", "")):
+        fresh = rollback(bikes.models["bike_demand"]).params
+        fresh["reason"] = "r"
+        with pytest.raises(ValueError, match=r"Invalid input|is not|non-empty|too short|less than"):
+            fresh[name] = wrong
+            fresh.validate()
+
+
+def test_faults_are_retried_soon_and_ever_later(bikes: Workspace) -> None:
+    for task in train(bikes.models["bike_demand"]).tasks:
+        assert (task.retries, task.retry_delay.total_seconds(), task.retry_exponential_backoff) == (3, 5, 3)
+        assert task.execution_timeout is not None
+
+
+def test_models_of_a_fleet_share_their_datasets_asset(bikes: Workspace) -> None:
+    copies: list[Model] = [bikes.models["bike_demand"].model_copy(update={"name": f"copy_{n}"}) for n in range(2)]
+    conditions = [rung_by(monitor(each, bikes.datasets, bikes.views)) for each in copies]
+    assert conditions[0].objects[0] is conditions[1].objects[0]

@@ -1,0 +1,57 @@
+"""A landing folder and a dataset over it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evergreen.ingest.read import Read, read
+from evergreen.spec.dataset import Dataset
+
+START, END = datetime(2013, 1, 1, tzinfo=UTC), datetime(2013, 2, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def dataset() -> Callable[..., Dataset]:
+    """Makes a dataset; ``path`` and what goes into the source have defaults, all else are the dataset's fields."""
+
+    def make(path: str = "in/{as_of}.csv", source: dict[str, Any] | None = None, **fields: Any) -> Dataset:
+        defaults: dict[str, Any] = {
+            "columns": {"id": "int", "ts": "timestamp", "value": "float"}, "event_time": "ts", "entity": ("id",),
+        }  # fmt: skip
+        return Dataset.model_validate(
+            {"name": "things", "source": {"path": path, **(source or {})}, "schedule": {"cron": "0 0 1 * *"}}
+            | defaults
+            | fields
+        )
+
+    return make
+
+
+@pytest.fixture
+def landed(tmp_path: Path) -> Callable[[str, str | bytes], Path]:
+    """Lays a file below the landing root."""
+
+    def lay(name: str, content: str | bytes) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return path
+
+    return lay
+
+
+@pytest.fixture
+def ingest(tmp_path: Path) -> Callable[..., Read]:
+    """Reads January 2013 (UTC) of a dataset and checks that the figures add up."""
+
+    def run(dataset: Dataset, *, first_load: bool = False, start: datetime = START, end: datetime = END) -> Read:
+        result = read(dataset, as_of="2013-02-01", start=start, end=end, first_load=first_load, landing=str(tmp_path))
+        assert result.rows_read == result.good.num_rows + result.quarantined.num_rows + result.superseded
+        return result
+
+    return run

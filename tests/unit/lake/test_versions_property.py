@@ -1,0 +1,105 @@
+"""Appends and reads of row versions against a model in plain Python."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from evergreen.lake.lake import Lake
+from evergreen.lake.rows import with_system_columns
+
+DAY0 = datetime(2013, 1, 1, tzinfo=UTC)
+STAMP = pa.timestamp("us", tz="UTC")
+
+
+@dataclass(frozen=True)
+class Version:
+    row: int
+    value: str
+    known: int
+    commit: int
+    deleted: bool
+
+
+class Model:
+    """The meaning of a table of row versions, row by row."""
+
+    def __init__(self) -> None:
+        self.versions: list[Version] = []
+        self.commit = 0
+
+    def newest(self, row: int, known_by: int) -> Version | None:
+        seen = [each for each in self.versions if each.row == row and each.known <= known_by]
+        return max(seen, key=lambda each: (each.known, each.commit), default=None)
+
+    def append(self, rows: dict[int, tuple[str, int]], until: int, source: bool, full: bool) -> tuple[int, int, int]:
+        fresh, unchanged = [], 0
+        for row, (value, known) in rows.items():
+            prior = self.newest(row, known if source else max(until, known))
+            if prior is not None and not prior.deleted and prior.value == value:
+                unchanged += 1
+                continue
+            if prior is not None and not source:
+                known = max(until, known, prior.known)
+            fresh.append(Version(row, value, known, self.commit + 1, False))
+        graves = []
+        for row in sorted({each.row for each in self.versions} - set(rows)) if full else []:
+            prior = self.newest(row, until)
+            if prior is not None and not prior.deleted:
+                graves.append(Version(row, prior.value, max(until, prior.known), self.commit + 1, True))
+        self.versions += fresh + graves
+        self.commit += bool(fresh or graves)
+        return len(fresh), unchanged, len(graves)
+
+    def read(self, known_by: int) -> list[tuple[int, str]]:
+        found = (self.newest(row, known_by) for row in range(4))
+        return [(each.row, each.value) for each in found if each is not None and not each.deleted]
+
+
+ROWS = st.dictionaries(st.integers(0, 3), st.tuples(st.sampled_from("ab"), st.integers(0, 6)), max_size=4)
+APPENDS = st.lists(st.tuples(ROWS, st.integers(1, 5)), min_size=1, max_size=5)
+
+
+@settings(max_examples=15, deadline=None)
+@given(appends=APPENDS, source=st.booleans(), full=st.booleans())
+def test_table_means_what_the_model_means(
+    appends: list[tuple[dict[int, tuple[str, int]], int]], source: bool, full: bool
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        table, model = Lake(Path(folder)).table("t"), Model()
+        for rows, until in appends:
+            known = {row: (value, min(at, until) if source or full else at) for row, (value, at) in rows.items()}
+            made = _rows(known, full)
+            for again in (False, True):
+                done = table.append_versions(
+                    made, tag="", until=_day(until), source_known_at=source, full_snapshot=full, as_of="k"
+                )
+                expected = model.append(known, until, source, full)
+                assert (done.appended, done.unchanged, done.tombstones) == expected
+                assert not (again and (done.appended or done.tombstones))
+        assert table.commit() == model.commit
+        for known_by in range(7):
+            read = table.read(["id", "v"], known_by=_day(known_by), system=False).sort_by("id").to_pylist()
+            assert [(row["id"], row["v"]) for row in read] == model.read(known_by)
+        stored = table.read_versions(["id", "v"]).to_pylist()
+        found = [Version(s["id"], s["v"], (s["_known_at"] - DAY0).days, s["_commit"], s["_deleted"]) for s in stored]
+        assert sorted(found, key=repr) == sorted(model.versions, key=repr)
+
+
+def _rows(rows: dict[int, tuple[str, int]], full: bool) -> pa.Table:
+    user = pa.table({"id": pa.array(list(rows), pa.int64()), "v": pa.array([v for v, _ in rows.values()], pa.string())})
+    if not full:
+        user = user.append_column("at", pa.array([_day(row / 10) for row in rows], STAMP))
+    known = pa.array([_day(at) for _, at in rows.values()], STAMP)
+    identity = ["id"] if full else ["id", "at"]
+    return with_system_columns(user, identity=identity, event_time=None if full else "at", known_at=known, as_of="k")
+
+
+def _day(number: float) -> datetime:
+    return DAY0 + timedelta(days=number)
