@@ -11,6 +11,8 @@ import pytest
 
 from evergreen.stack.postgres import EmbeddedPostgres
 
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before OpenMP is loaded; see evergreen.stack.environment
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 

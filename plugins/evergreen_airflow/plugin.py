@@ -9,16 +9,16 @@ from airflow.plugins_manager import AirflowPlugin
 from evergreen_airflow.links import MlflowRunLink, ReportLink
 
 
-def _fastapi_apps() -> list[dict[str, Any]]:
-    from evergreen_airflow.reports import app
-
-    return [{"app": app, "url_prefix": "/evergreen", "name": "Evergreen"}]
-
-
 class EvergreenPlugin(AirflowPlugin):
     """Evergreen's plugin; registered once, by the file in the plugins folder."""
 
     name = "evergreen"
     # A link shows only when its class is registered here too.
     operator_extra_links = [MlflowRunLink(), ReportLink()]  # noqa: RUF012 (so does Airflow's own class)
-    fastapi_apps = _fastapi_apps()
+
+    @property
+    def fastapi_apps(self) -> list[Any]:  # type: ignore[override]
+        """Only the API server asks for it; every task loads the plugin, and the web framework costs a second."""
+        from evergreen_airflow.reports import app
+
+        return [{"app": app, "url_prefix": "/evergreen", "name": "Evergreen"}]

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     Array = npt.NDArray[np.float64]
 
 RESAMPLES = 200
-_CELLS_AT_ONCE = 2_000_000
-_CELLS_IN_ALL = 20_000_000
+_CELLS_AT_ONCE = 1_000_000
+_CELLS_IN_ALL = 5_000_000
 
 
 @dataclass(frozen=True)
@@ -81,8 +81,8 @@ def gains(
     drawn: dict[str, list[Array]] = {name: [] for name in judged}
     for start in range(0, resamples, block):
         size = min(block, resamples - start)
-        rows = rng.integers(0, n, size=(size, n)) + np.arange(size)[:, None] * n
-        weights = np.bincount(rows.ravel(), minlength=size * n).reshape(size, n).astype(np.float64)
+        rows = rng.integers(0, n, size=(n, size)) * size + np.arange(size)
+        weights = np.bincount(rows.ravel(), minlength=size * n).reshape(n, size).astype(np.float64)
         own = weighted(metric, y, candidate, weights)
         for name, predicted in judged.items():
             difference = own - weighted(metric, y, predicted, weights)
@@ -97,14 +97,14 @@ def weighted(metric: str, y: Array, predicted: Array, weights: Array) -> Array:
         metric: One of the task's.
         y: Labels of shape (rows,).
         predicted: As in :func:`evergreen.evaluation.metrics.compute`.
-        weights: Of shape (weightings, rows).
+        weights: Of shape (rows, weightings).
 
     Returns:
         Of shape (weightings,); NaN where it says nothing. With all weights 1 it is the metric itself.
     """
     import numpy as np
 
-    total = weights.sum(axis=1)
+    total = weights.sum(axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):
         if metric == "roc_auc":
             return _auc(y, predicted, weights)
@@ -113,9 +113,9 @@ def weighted(metric: str, y: Array, predicted: Array, weights: Array) -> Array:
         if metric == "f1_macro":
             return _f1_macro(y, most_likely(predicted), weights)
         if metric == "r2":
-            spread = weights @ y**2 - (weights @ y) ** 2 / total
-            return np.asarray(1 - weights @ (y - predicted) ** 2 / spread)
-        mean = np.asarray(weights @ _loss(metric, y, predicted) / total)
+            spread = y**2 @ weights - (y @ weights) ** 2 / total
+            return np.asarray(1 - (y - predicted) ** 2 @ weights / spread)
+        mean = np.asarray(_loss(metric, y, predicted) @ weights / total)
         return np.asarray(np.sqrt(mean)) if metric == "root_mean_squared_error" else mean
 
 
@@ -139,10 +139,12 @@ def _grouped(y: Array, order: npt.NDArray[np.int64], predicted: Array, weights: 
 
     ranked = predicted[order]
     starts = np.flatnonzero(np.concatenate(([True], ranked[1:] != ranked[:-1])))
-    sorted_weights, positive = weights[:, order], y[order]
-    together = np.add.reduceat(sorted_weights, starts, axis=1)
-    positives = np.add.reduceat(sorted_weights * positive, starts, axis=1)
-    return positives, together - positives
+    sorted_weights = weights[order]
+    positives = sorted_weights * y[order][:, None]
+    if len(starts) < len(order):
+        sorted_weights = np.add.reduceat(sorted_weights, starts, axis=0)
+        positives = np.add.reduceat(positives, starts, axis=0)
+    return positives, sorted_weights - positives
 
 
 def _auc(y: Array, predicted: Array, weights: Array) -> Array:
@@ -150,17 +152,18 @@ def _auc(y: Array, predicted: Array, weights: Array) -> Array:
 
     # Mann and Whitney (1947): the share of pairs in which the positive ranks higher, ties counting half.
     positives, negatives = _grouped(y, np.argsort(predicted, kind="stable"), predicted, weights)
-    below = np.cumsum(negatives, axis=1) - negatives / 2
-    return np.asarray((positives * below).sum(axis=1) / (positives.sum(axis=1) * negatives.sum(axis=1)))
+    below = np.cumsum(negatives, axis=0) - negatives / 2
+    pairs = positives.sum(axis=0) * negatives.sum(axis=0)
+    return np.asarray(np.einsum("ij,ij->j", positives, below) / pairs)
 
 
 def _average_precision(y: Array, predicted: Array, weights: Array) -> Array:
     import numpy as np
 
     positives, negatives = _grouped(y, np.argsort(-predicted, kind="stable"), predicted, weights)
-    true = np.cumsum(positives, axis=1)
-    precision = np.nan_to_num(true / (true + np.cumsum(negatives, axis=1)))
-    return np.asarray((precision * positives).sum(axis=1) / positives.sum(axis=1))
+    true = np.cumsum(positives, axis=0)
+    precision = np.nan_to_num(true / (true + np.cumsum(negatives, axis=0)))
+    return np.asarray(np.einsum("ij,ij->j", precision, positives) / positives.sum(axis=0))
 
 
 def _f1_macro(y: Array, called: Array, weights: Array) -> Array:
@@ -169,8 +172,8 @@ def _f1_macro(y: Array, called: Array, weights: Array) -> Array:
     each = []
     for label in np.union1d(y, called):
         is_true, is_called = (y == label).astype(float), (called == label).astype(float)
-        both = weights @ (is_true * is_called)
-        each.append(np.nan_to_num(2 * both / (weights @ is_true + weights @ is_called)))
+        both = (is_true * is_called) @ weights
+        each.append(np.nan_to_num(2 * both / (is_true @ weights + is_called @ weights)))
     return np.asarray(np.mean(each, axis=0))
 
 

@@ -163,16 +163,12 @@ def run(example: Example, home: Path, *, root: Path, periods: int | None = None)
     from evergreen.replay.traffic import Traffic
     from evergreen.settings import Settings
     from evergreen.spec.loading import load
-    from evergreen.stack.instance import remove_state
-    from evergreen.stack.instances import remember
     from evergreen.stack.stack import Stack
     from evergreen.store.store import Store
 
     began = time.monotonic()
     console = Console(highlight=False, soft_wrap=True)
-    name = f"demo/{example.name}"
-    state = home / name
-    remove_state(state)
+    state = home / "demo" / example.name
     declared = root / "include" / "examples" / example.name
     workspace = load(declared)
     model = workspace.models[example.model]
@@ -180,8 +176,9 @@ def run(example: Example, home: Path, *, root: Path, periods: int | None = None)
     console.rule(TITLES[example.name])
     console.print("Starting PostgreSQL, Airflow, MLflow and the gateway …")
     first_champion: float | None = None
-    with Stack(state, workspace=declared, calendar_from="2100-01-01") as stack:
-        remember(home, name)
+    stack = Stack(state, workspace=declared, calendar_from="2100-01-01")
+    stack.remove()  # the last run's; one that is running is refused
+    with stack:
         console.print(f"    up after {time.monotonic() - began:.0f} s. Airflow: {stack.airflow_url}, logs: {state}/logs")
         settings = Settings.from_env(stack.env)
         store = Store(settings.store_url)
@@ -204,7 +201,7 @@ def run(example: Example, home: Path, *, root: Path, periods: int | None = None)
             if example.planted is not None and example.planted.file.endswith(f"{key}.csv"):
                 console.print(f"    [dim]({example.planted.rows} of these were planted in {example.planted.file})[/]")
         if first_champion is None:
-            raise EvergreenError(f"{name} ended without a champion; see {state}/logs")
+            raise EvergreenError(f"the demo ended without a champion; see {state}/logs")
         _persons_acts(life, console)
         found = told()
         table(console, found, metric)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from evergreen.store.store import Store
 
-KINDS_OF_ACTIONS = {"promote": "promoted", "roll_back": "rolled_back", "hold": "held", "release": "released"}
+KINDS_OF_ACTIONS = {"promote": "promoted", "roll_back": "rolled_back", "release": "released"}
 
 
 def periods(store: Store, model: str, *, datasets: Sequence[str], metric: str, keys: Sequence[str]) -> list[dict[str, Any]]:
@@ -90,4 +90,6 @@ def _events(store: Store, model: str) -> dict[str, list[dict[str, Any]]]:
                 tell(decision.as_of, "refused", decision.version, decision.verdict, "; ".join(decision.reasons))
     for entry in Ledger(store).entries(model):
         tell(entry.as_of, KINDS_OF_ACTIONS[entry.action], entry.version, entry.actor, entry.reason)
+        if entry.holds:
+            tell(entry.as_of, "held", entry.version, entry.actor, "candidates asked for before never promote")
     return found

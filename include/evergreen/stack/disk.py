@@ -11,7 +11,9 @@ LEAST_FREE_MB = 500
 
 
 def require_room(folder: Path, least_free_mb: int = LEAST_FREE_MB) -> None:
-    """Raises a UserError when the disk that holds ``folder`` is about to be full."""
+    """Raises a UserError when the disk that holds ``folder`` (which need not exist yet) is about to be full."""
+    while not folder.exists():
+        folder = folder.parent
     free_mb = shutil.disk_usage(folder).free // 2**20
     if free_mb < least_free_mb:
         raise UserError(

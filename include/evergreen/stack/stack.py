@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from evergreen.errors import TransientError, UserError
 from evergreen.stack import disk, environment, instances, passwords, ports
@@ -59,20 +60,26 @@ class Stack:
         self._supervisor: subprocess.Popen[bytes] | None = None
         self._lifeline = -1
 
-    def __enter__(self) -> Stack:
+    def __enter__(self) -> Self:
         return self.start()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.stop()
+        state = self.instance.read_state()
+        if isinstance(error, Exception) and state is not None and state.phase == "failed":
+            raise TransientError(state.error) from error  # why the servers were gone, rather than that they were
 
-    def start(self, *, detached: bool = False, timeout_seconds: float = 330.0) -> Stack:
+    def start(self, *, detached: bool = False, timeout_seconds: float = 330.0) -> Self:
         """Starts everything and returns once it is healthy.
 
         Args:
             detached: The stack outlives this process.
             timeout_seconds: How long to wait for health.
+
+        Returns:
+            This stack.
 
         Raises:
             UserError: The instance runs already, a port that was wished for is taken, the disk is full.
@@ -82,6 +89,7 @@ class Stack:
         if self.instance.is_running():
             raise self.instance.refusal()
         disk.require_room(self.instance.folder)
+        disk.require_room(EmbeddedPostgres(self.instance.postgres).data)
         last = self.instance.read_state()
         ports.choose(os.environ, last.ports if last else {})  # says what is wrong before anything was started
         self.instance.write_config(self._config())

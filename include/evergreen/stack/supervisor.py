@@ -34,7 +34,9 @@ log = logging.getLogger("evergreen.stack")
 TICK_SECONDS = 0.1
 START_TIMEOUT_SECONDS = 300.0
 STOP_GRACE_SECONDS = 5.0
-DISK_CHECK_SECONDS = 30.0
+DISK_CHECK_SECONDS = 5.0
+RESERVE_BYTES = 65_536  # given back at the end, so that a full disk still takes the reason
+LAST_FREE_MB = 50  # below it the stack stops by itself, while it still can write what happened
 
 
 class Supervisor:
@@ -57,6 +59,7 @@ class Supervisor:
         self.deaths: dict[str, list[float]] = {}
         self.not_before: dict[str, float] = {}
         self.stopping = False
+        self._reserve = instance.folder / ".reserve"
         self._schemas: dict[str, str] = {}
         self._watchdog: subprocess.Popen[bytes] | None = None
         self._pipe = -1
@@ -82,7 +85,7 @@ class Supervisor:
         self.stopping = True
 
     def _start(self) -> None:
-        disk.require_room(self.instance.folder)
+        self._require_room(disk.LEAST_FREE_MB)
         before = self.instance.read_state()
         if before is not None:
             sweep(before.mark)  # the rest of a stack that was killed a moment ago
@@ -92,6 +95,7 @@ class Supervisor:
         secrets, _ = passwords.load_or_generate(self.instance.passwords)
         self.state.ports = ports.choose(self.environ, before.ports if before else {})
         self.state.parts[POSTGRES] = Part()
+        self._reserve.write_bytes(bytes(RESERVE_BYTES))
         self._guard()
         self._save()
         began = time.monotonic()
@@ -129,10 +133,14 @@ class Supervisor:
                     )
             if time.monotonic() - checked_disk > DISK_CHECK_SECONDS:
                 checked_disk = time.monotonic()
-                disk.require_room(self.instance.folder, least_free_mb=20)
+                self._require_room(LAST_FREE_MB)
             if changed:
                 self._save()
             self._pause()
+
+    def _require_room(self, least_free_mb: int) -> None:
+        for folder in (self.instance.folder, self.postgres.data):  # as root the data may stand on another disk
+            disk.require_room(folder, least_free_mb)
 
     def _pause(self) -> None:
         watched = [] if self.lifeline is None else [self.lifeline]
@@ -262,6 +270,7 @@ class Supervisor:
         write_private(self.instance.folder / "schemas.json", self._schemas)
 
     def _stop(self, *, failed: bool) -> None:
+        self._reserve.unlink(missing_ok=True)
         if not failed:
             self.state.phase = "stopping"
         self._save_if_possible()

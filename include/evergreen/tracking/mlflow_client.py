@@ -6,13 +6,11 @@ Aliases here are a copy for people and tools. Nothing in Evergreen decides by th
 from __future__ import annotations
 
 import logging
-import math
 import os
 import shutil
 import tempfile
-import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,12 +18,12 @@ from typing import TYPE_CHECKING, Any
 from evergreen import faults
 from evergreen.errors import DataError
 from evergreen.tracking import flavor as flavors
+from evergreen.tracking.entities import dataset_input, prefixed, quoted, run_metrics, run_params, run_tags
 from evergreen.tracking.mlflow_errors import translated
-from evergreen.tracking.record import DataInput, TrainingRecord
+from evergreen.tracking.record import TrainingRecord
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Metric
     from mlflow.entities.model_registry import ModelVersion
 
 _log = logging.getLogger(__name__)
@@ -34,7 +32,6 @@ TRAINING_TAG = "evergreen.training_id"
 BUNDLE = "bundle"
 _MODEL = "model"
 _BATCH = 900
-_PARAM_LENGTH, _TAG_LENGTH = 6000, 5000
 _ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
@@ -108,7 +105,7 @@ class Tracking:
                 model,
                 source=f"models:/{model_id}",
                 run_id=run_id,
-                tags=_tags({"training_id": training_id, **(tags or {})}),
+                tags=prefixed({"training_id": training_id, **(tags or {})}),
                 model_id=model_id,
                 await_creation_for=0,
             )
@@ -120,7 +117,7 @@ class Tracking:
         """All versions that carry the training's tag, oldest first."""
         with translated(f"looking for versions of training {training_id}"):
             found = self._client.search_model_versions(
-                f"name = '{_quoted(model)}' and tags.`{TRAINING_TAG}` = '{_quoted(training_id)}'"
+                f"name = '{quoted(model)}' and tags.`{TRAINING_TAG}` = '{quoted(training_id)}'"
             )
             return sorted(int(version.version) for version in found)
 
@@ -146,7 +143,7 @@ class Tracking:
     ) -> None:
         """Adds figures (such as the gate's) and tags to a run; doing it twice changes nothing that is seen."""
         with translated(f"logging figures of run {run_id}"):
-            self._client.log_batch(run_id, metrics=list(_metrics(metrics, {})), tags=_run_tags(tags or {}))
+            self._client.log_batch(run_id, metrics=list(run_metrics(metrics, {})), tags=run_tags(tags or {}))
 
     def log_files(self, run_id: str, path: Path, artifact_folder: str) -> None:
         """Adds a file, or the content of a folder, to a run's artifacts."""
@@ -251,7 +248,7 @@ class Tracking:
 
     def _finished_run(self, experiment: str, training_id: str) -> str | None:
         """The finished run of a training; unfinished ones are closed."""
-        found = self._client.search_runs([experiment], f"tags.`{TRAINING_TAG}` = '{_quoted(training_id)}'")
+        found = self._client.search_runs([experiment], f"tags.`{TRAINING_TAG}` = '{quoted(training_id)}'")
         finished = [run.info for run in found if run.info.status == "FINISHED"]
         for run in found:
             if run.info.status == "RUNNING":
@@ -261,24 +258,24 @@ class Tracking:
     def _write_run(self, experiment: str, record: TrainingRecord) -> str:
         from mlflow.entities import LoggedModelOutput
 
-        tags = _tags({"training_id": record.training_id, "as_of": record.as_of, **record.tags})
+        tags = prefixed({"training_id": record.training_id, "as_of": record.as_of, **record.tags})
         run = self._client.create_run(experiment, tags=tags, run_name=f"{record.model} {record.as_of}")
         run_id: str = run.info.run_id
-        params = _params(record.params)
-        metrics = list(_metrics(record.metrics, record.curves))
+        params = run_params(record.params)
+        metrics = list(run_metrics(record.metrics, record.curves))
         self._client.log_batch(run_id, metrics=metrics[: _BATCH - 100], params=params[:100])
         for start in range(_BATCH - 100, len(metrics), _BATCH):
             self._client.log_batch(run_id, metrics=metrics[start : start + _BATCH])
         for start in range(100, len(params), 100):
             self._client.log_batch(run_id, params=params[start : start + 100])
         if record.inputs:
-            self._client.log_inputs(run_id, datasets=[_dataset_input(each) for each in record.inputs])
+            self._client.log_inputs(run_id, datasets=[dataset_input(each) for each in record.inputs])
         faults.point("mlflow.log:within")
         self._upload(run_id, record.bundle, BUNDLE)
         for artifact_folder, path in record.files.items():
             self._upload(run_id, path, artifact_folder)
         model = self._client.create_logged_model(
-            experiment, name=_MODEL, source_run_id=run_id, tags=_tags({"training_id": record.training_id})
+            experiment, name=_MODEL, source_run_id=run_id, tags=prefixed({"training_id": record.training_id})
         )
         with tempfile.TemporaryDirectory(prefix="evergreen-") as scratch:
             folder = Path(scratch) / _MODEL
@@ -329,53 +326,3 @@ class Tracking:
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
-
-
-def _tags(tags: Mapping[str, Any]) -> dict[str, str]:
-    return {f"evergreen.{name}": str(value)[:_TAG_LENGTH] for name, value in tags.items() if value is not None}
-
-
-def _run_tags(tags: Mapping[str, Any]) -> list[Any]:
-    from mlflow.entities import RunTag
-
-    return [RunTag(name, value) for name, value in _tags(tags).items()]
-
-
-def _params(params: Mapping[str, Any]) -> list[Any]:
-    from mlflow.entities import Param
-
-    return [Param(name, str(value)[:_PARAM_LENGTH]) for name, value in sorted(params.items()) if value is not None]
-
-
-def _metrics(final: Mapping[str, float | None], curves: Mapping[str, Sequence[float]]) -> Iterator[Metric]:
-    from mlflow.entities import Metric
-
-    now = int(time.time() * 1000)
-    for name, value in sorted(final.items()):
-        if value is not None and math.isfinite(value):
-            yield Metric(name, float(value), now, 0)
-    for name, values in sorted(curves.items()):
-        for step, value in enumerate(values):
-            if math.isfinite(value):
-                yield Metric(name, float(value), now, step)
-
-
-def _dataset_input(each: DataInput) -> Any:
-    import json
-
-    from mlflow.entities import Dataset, DatasetInput, InputTag
-
-    dataset = Dataset(
-        name=each.name[:500],
-        digest=each.digest[:36],
-        source_type="evergreen",
-        source=json.dumps({"uri": each.source, "digest": each.digest}),
-        profile=None if each.rows is None else json.dumps({"num_rows": each.rows}),
-    )
-    return DatasetInput(dataset, [InputTag("mlflow.data.context", each.context)])
-
-
-def _quoted(text: str) -> str:
-    if "'" in text or "\\" in text:
-        raise DataError("MLflow search", "must not be given a quote or backslash", value=text)
-    return text

@@ -116,7 +116,7 @@ class SklearnTrainer:
     def fit(self, problem: Problem, fit: Rows, validation: Rows) -> Trained:
         """See :class:`~evergreen.training.trainer.Trainer`."""
         import numpy as np
-        from threadpoolctl import threadpool_limits
+        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
         estimator = self._estimator(problem)
         if problem.task != "regression" and len(np.unique(fit.y)) == 1:

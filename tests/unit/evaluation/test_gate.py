@@ -49,14 +49,14 @@ def errors(value, r2=0.6):
         ),
         ({"gate": Gate(suspicious={"max": 0.7})}, "refuse", "roc_auc 0.73 is at or above gate.suspicious.max 0.7"),
         ({"candidate": auc(0.9995), "gate": Gate(suspicious={"max": 1.1})}, "accept", "roc_auc 0.9995"),
-        ({"gate": Gate(floors={"roc_auc": {"min": 0.75}})}, "refuse", "roc_auc 0.73 is below gate.floors.roc_auc.min 0.75"),
+        ({"gate": Gate(floors={"roc_auc": {"min": 0.75}})}, "refuse", "0.73 is below gate.floors.roc_auc.min 0.75"),
         ({"gate": Gate(floors={"brier": {"max": 0.2}})}, "refuse", "brier cannot be held against gate.floors.brier"),
         ({"candidate": auc(0.5)}, "refuse", "roc_auc 0.5 is not better than the naive guess's 0.5"),
         ({"champions": [Rival(4, auc(0.74))]}, "refuse", "roc_auc 0.73 is worse than version 4's 0.74"),
         ({"champions": [Rival(4, auc(0.73))]}, "accept", "against 0.73 of version 4"),
         ({"champions": [Rival(4, auc(0.74))], "gate": Gate(tolerance=0.02)}, "accept", "gate.tolerance 0.02"),
         ({"champions": [Rival(4, auc(None)), Rival(3, auc(0.7))]}, "accept", "of version 3"),
-        ({"candidate": Scores({"roc_auc": None}, {"roc_auc": "why not"})}, "cannot_judge", "cannot be computed: why not"),
+        ({"candidate": Scores({"roc_auc": None}, {"roc_auc": "so"})}, "cannot_judge", "cannot be computed: so"),
     ],
 )  # fmt: skip
 def test_each_case_of_a_classifier(change, verdict, words):

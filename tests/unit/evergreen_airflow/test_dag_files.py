@@ -117,3 +117,14 @@ def test_dag_files_hold_wiring_only(project: Path) -> None:
         lines = file.read_text().splitlines()
         assert len(lines) <= 12, file.name
         assert "airflow" in file.read_text().lower() and "dag" in file.read_text().lower()  # Airflow's safe mode
+
+
+def test_tasks_that_load_the_plugin_do_not_pay_for_its_pages() -> None:
+    script = (
+        "import sys, evergreen_plugin as p; from airflow.plugins_manager import AirflowPlugin; "
+        "assert issubclass(p.EvergreenPlugin, AirflowPlugin); "
+        "assert 'airflow.api_fastapi.core_api' not in sys.modules; "
+        "assert [each['url_prefix'] for each in p.EvergreenPlugin().fastapi_apps] == ['/evergreen']"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -11,7 +11,9 @@ TRAINERS = {
     "lightgbm": {"kind": "lightgbm", "rounds": 40},
     "linear": {"kind": "sklearn", "estimator": "sklearn.linear_model.{linear}"},
     "forest": {"kind": "sklearn", "estimator": "sklearn.ensemble.RandomForest{kind}", "params": {"n_estimators": 20}},
-    "boosting": {"kind": "sklearn", "estimator": "sklearn.ensemble.HistGradientBoosting{kind}", "params": {"max_iter": 20}},
+    "boosting": {
+        "kind": "sklearn", "estimator": "sklearn.ensemble.HistGradientBoosting{kind}", "params": {"max_iter": 20},
+    },
 }  # fmt: skip
 
 
@@ -115,25 +117,36 @@ def test_lightgbm_stops_early_and_records_its_curve(frame_of, model_of, as_of, f
     assert fitted.params["seed"] == 7 and fitted.params["deterministic"] is True
 
 
+def lightgbm(**params):
+    return {"kind": "lightgbm", "params": params}
+
+
+def sklearn(path, **params):
+    return {"kind": "sklearn", "estimator": f"sklearn.{path}", "params": params}
+
+
+LOGISTIC = "linear_model.LogisticRegression"
+
+
 @pytest.mark.parametrize(
     ("section", "words"),
     [
-        ({"kind": "lightgbm", "params": {"num_leafs": 3}}, "trainer.params.num_leafs must be a parameter of LightGBM.*Write num_lea"),
-        ({"kind": "lightgbm", "params": {"n_jobs": 3}}, "trainer.params.n_jobs must not be set there.*trainer.threads"),
-        ({"kind": "lightgbm", "params": {"objective": "lambdarank"}}, "trainer.params.objective must be one of binary"),
-        ({"kind": "lightgbm", "params": {"input_model": "/etc/passwd"}}, "trainer.params.input_model must not be set"),
-        ({"kind": "lightgbm", "params": {"learning_rate": "fast"}}, "trainer.params must be parameters that LightGBM accepts"),
-        ({"kind": "lightgbm", "params": {"num_leaves": 1}}, "trainer.params must be parameters that LightGBM accepts"),
-        ({"kind": "sklearn", "estimator": "sklearn.linear_model.Nothing"}, "trainer.estimator must be a class of scikit-learn"),
-        ({"kind": "sklearn", "estimator": "sklearn.nowhere.Nothing"}, "trainer.estimator must be a class of scikit-learn"),
-        ({"kind": "sklearn", "estimator": "sklearn.linear_model.Ridge"}, "trainer.estimator must be a classifier since"),
-        ({"kind": "sklearn", "estimator": "sklearn.preprocessing.StandardScaler"}, "trainer.estimator must be a classifier"),
-        ({"kind": "sklearn", "estimator": "sklearn.svm.LinearSVC"}, "trainer.estimator must give probabilities"),
-        ({"kind": "sklearn", "estimator": "sklearn.linear_model.LogisticRegression", "params": {"c": 1}}, "trainer.params must be parameters of LogisticRegression.*It takes"),
-        ({"kind": "sklearn", "estimator": "sklearn.linear_model.LogisticRegression", "params": {"C": -1}}, "trainer.params must be parameters that"),
-        ({"kind": "sklearn", "estimator": "sklearn.linear_model.LogisticRegression", "params": {"random_state": 1}}, "Write trainer.seed"),
+        (lightgbm(num_leafs=3), "params.num_leafs must be a parameter of LightGBM.*Write num_lea"),
+        (lightgbm(n_jobs=3), "params.n_jobs must not be set there.*trainer.threads"),
+        (lightgbm(objective="lambdarank"), "params.objective must be one of binary"),
+        (lightgbm(input_model="/etc/passwd"), "params.input_model must not be set"),
+        (lightgbm(learning_rate="fast"), "params must be parameters that LightGBM accepts"),
+        (lightgbm(num_leaves=1), "params must be parameters that LightGBM accepts"),
+        (sklearn("linear_model.Nothing"), "estimator must be a class of scikit-learn"),
+        (sklearn("nowhere.Nothing"), "estimator must be a class of scikit-learn"),
+        (sklearn("linear_model.Ridge"), "estimator must be a classifier since"),
+        (sklearn("preprocessing.StandardScaler"), "estimator must be a classifier"),
+        (sklearn("svm.LinearSVC"), "estimator must give probabilities"),
+        (sklearn(LOGISTIC, c=1), "params must be parameters of LogisticRegression.*It takes"),
+        (sklearn(LOGISTIC, C=-1), "params must be parameters that"),
+        (sklearn(LOGISTIC, random_state=1), "Write trainer.seed"),
     ],
-)  # fmt: skip
+)
 def test_wrong_parameters_name_the_field_of_the_models_file(section, words, frame_of, model_of, as_of, features):
     with pytest.raises(UserError, match=words) as caught:
         fit(model_of(trainer=section), frame_of(), features, as_of_time=as_of)

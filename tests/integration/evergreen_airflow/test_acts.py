@@ -1,0 +1,82 @@
+"""Promotion and rollback by operators of one's own DAG, on a real store."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import pytest
+from airflow.sdk.exceptions import AirflowFailException
+
+from evergreen.store.ledger import Ledger
+from evergreen.store.store import Store
+from evergreen.tracking import mlflow_client
+from evergreen_airflow.operators.mlflow_promote import MlflowPromoteOperator
+from evergreen_airflow.operators.mlflow_rollback import MlflowRollbackOperator
+
+
+class Aliases:
+    """MLflow's side: remembers the aliases it was given."""
+
+    given: ClassVar[dict[str, Any]] = {}
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+
+    def heal_aliases(self, model: str, wanted: dict[str, int | None]) -> None:
+        self.given[model] = wanted
+
+
+@pytest.fixture
+def ledger(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> Ledger:
+    monkeypatch.setenv("EVERGREEN_STORE_URL", postgres_url)
+    monkeypatch.setattr(mlflow_client, "Tracking", Aliases)
+    store = Store(postgres_url)
+    store.migrate()
+    return Ledger(store)
+
+
+def serve(ledger: Ledger, model: str, *versions: int) -> None:
+    for seq, version in enumerate(versions):
+        ledger.append(
+            model, seq, version=version, action="promote", actor="evergreen", reason="gate", evidence={},
+            as_of=f"2011-0{seq + 3}-01", as_of_time=datetime(2011, seq + 3, 1, tzinfo=UTC),
+        )  # fmt: skip
+
+
+def context(task_id: str, *, key: str | None = "2011-06-01") -> Any:
+    run = SimpleNamespace(dag_id="mine", run_id="r1", partition_key=key, triggering_user_name="ann")
+    return {"dag_run": run, "ti": SimpleNamespace(task_id=task_id)}
+
+
+def execute(task: Any, given: Any) -> Any:
+    return type(task).execute.__wrapped__(task, given)
+
+
+def test_rollback_and_promotion_are_done_once_and_copied_to_mlflow(ledger: Ledger) -> None:
+    serve(ledger, "bikes", 1, 2)
+    back = MlflowRollbackOperator(task_id="back", model="bikes", reason="wrong fares")
+    done = execute(back, context("back"))
+    assert done == {"model": "bikes", "action": "roll_back", "version": 1, "seq": 3}
+    assert execute(back, context("back")) == done  # a retry finds what was done
+    entry = ledger.champion("bikes")
+    assert entry is not None and (entry.version, entry.actor, entry.reason) == (1, "ann", "wrong fares")
+    assert ledger.hold("bikes") is not None
+    assert Aliases.given["bikes"]["champion"] == 1
+
+    forward = MlflowPromoteOperator(task_id="forward", model="bikes", version="2", reason="fares were right")
+    assert execute(forward, context("forward"))["version"] == 2
+    assert Aliases.given["bikes"]["champion"] == 2
+    assert ledger.verify_chain("bikes") == []
+
+
+def test_what_the_ledger_does_not_allow_fails_with_its_reason(ledger: Ledger) -> None:
+    serve(ledger, "lonely", 1)
+    with pytest.raises(AirflowFailException, match="lonely: rollback needs a good version before the present one"):
+        execute(MlflowRollbackOperator(task_id="t", model="lonely", reason="r"), context("t"))
+    with pytest.raises(AirflowFailException, match="lonely: version must be one that the gate accepted, got 9"):
+        execute(MlflowPromoteOperator(task_id="t", model="lonely", version=9, reason="r"), context("t"))
+    with pytest.raises(AirflowFailException, match=r"conf\.reason must say why"):
+        execute(MlflowRollbackOperator(task_id="t", model="lonely", reason=" "), context("t"))
+    assert ledger.seq("lonely") == 1
