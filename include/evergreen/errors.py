@@ -1,13 +1,13 @@
 """What can go wrong, drawn once.
 
-    EvergreenError
-    ├── UserError         the caller's fault (spec, data, parameters): never retried
-    │   ├── SpecError     one broken field of one file
-    │   ├── SpecErrors    all broken fields of all files
-    │   └── DataError     a source, a file or a table that cannot be used as it is
-    ├── NotReady          what is waited for is not there yet: try again later, nothing is wrong
-    ├── TransientError    a server or a disk that may answer next time: retried
-    └── Superseded        somebody else decided first; the caller's plan is void
+EvergreenError
+├── UserError         the caller's fault (spec, data, parameters): never retried
+│   ├── SpecError     one broken field of one file
+│   ├── SpecErrors    all broken fields of all files
+│   └── DataError     a source, a file or a table that cannot be used as it is
+├── NotReady          what is waited for is not there yet: try again later, nothing is wrong
+├── TransientError    a server or a disk that may answer next time: retried
+└── Superseded        somebody else decided first; the caller's plan is void
 """
 
 from __future__ import annotations

@@ -96,10 +96,10 @@ def _average_precision(y: npt.NDArray[np.float64], p: npt.NDArray[np.float64]) -
 
 
 def of_true_class(y: npt.NDArray[np.float64], p: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """The probability that each row gave to its true class, clipped."""
+    """The probability that each row gave to its true class, clipped; least of a class it does not know (-1)."""
     import numpy as np
 
-    true = np.where(y == 1, p, 1 - p) if p.ndim == 1 else p[np.arange(len(y)), y.astype(int)]
+    true = np.where(y == 1, p, 1 - p) if p.ndim == 1 else np.where(y >= 0, p[np.arange(len(y)), y.astype(int)], 0)
     return np.clip(true, EPSILON, 1 - EPSILON)
 
 

@@ -61,9 +61,7 @@ def compare(reference: pa.Table, current: pa.Table, spec: Drift) -> DriftReport:
         numerical_columns=[name for name in compared if name not in categorical],
         categorical_columns=[name for name in compared if name in categorical],
     )
-    preset = DataDriftPreset(
-        columns=compared, method="jensenshannon", threshold=spec.threshold, drift_share=spec.share
-    )
+    preset = DataDriftPreset(columns=compared, method="jensenshannon", threshold=spec.threshold, drift_share=spec.share)
     snapshot = Report([preset]).run(
         Dataset.from_pandas(after[compared], definition), Dataset.from_pandas(before[compared], definition)
     )

@@ -89,7 +89,9 @@ def decide(inputs: PolicyInputs) -> PolicyDecision:
         return PolicyDecision("not_needed", [], not_causes, figures)
     last = inputs.last_request_as_of
     if last is not None and timedelta(0) <= now - last < spec.cool_down:
-        reason = f"the last request was {_days(now - last)} ago, retraining.cool_down is {format_duration(spec.cool_down)}"
+        reason = (
+            f"the last request was {_days(now - last)} ago, retraining.cool_down is {format_duration(spec.cool_down)}"
+        )
         return PolicyDecision("cooling_down", causes, [reason, *(cause.reason for cause in causes)], figures)
     return PolicyDecision("retrain", causes, [cause.reason for cause in causes], figures)
 

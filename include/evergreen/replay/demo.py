@@ -114,7 +114,9 @@ def tell(say: Any, period: Mapping[str, Any], metric: str) -> None:
         )
     for event in period["events"]:
         version = "" if event["version"] is None else f" version {event['version']}"
-        style = {"refused": "yellow", "promoted": "green", "rolled_back": "red", "held": "red"}.get(event["kind"], "dim")
+        style = {"refused": "yellow", "promoted": "green", "rolled_back": "red", "held": "red"}.get(
+            event["kind"], "dim"
+        )
         say(f"    [{style}]{event['kind'].replace('_', ' ')}{version}[/] ({event['cause']}) {event['reason'][:220]}")
 
 
@@ -179,7 +181,9 @@ def run(example: Example, home: Path, *, root: Path, periods: int | None = None)
     stack = Stack(state, workspace=declared, calendar_from="2100-01-01")
     stack.remove()  # the last run's; one that is running is refused
     with stack:
-        console.print(f"    up after {time.monotonic() - began:.0f} s. Airflow: {stack.airflow_url}, logs: {state}/logs")
+        console.print(
+            f"    up after {time.monotonic() - began:.0f} s. Airflow: {stack.airflow_url}, logs: {state}/logs"
+        )
         settings = Settings.from_env(stack.env)
         store = Store(settings.store_url)
         api = AirflowApi(stack.airflow_url, stack.airflow_user, stack.airflow_password)
@@ -221,7 +225,9 @@ def run(example: Example, home: Path, *, root: Path, periods: int | None = None)
         Lake(settings.lake).blobs.put_content("reports/demo", path.read_bytes(), ".json")
         api.close()
         console.print(f"Summary: {path}   Picture: {picture}")
-    console.print(f"Everything is stopped, after {time.monotonic() - began:.0f} s. `make up` brings this very state back.")
+    console.print(
+        f"Everything is stopped, after {time.monotonic() - began:.0f} s. `make up` brings this very state back."
+    )
     return path
 
 

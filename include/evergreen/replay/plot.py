@@ -20,7 +20,10 @@ def draw(periods: Sequence[dict[str, Any]], *, metric: str, title: str, path: Pa
     labels = [period["as_of"] for period in shown]
     figure, axes = plt.subplots(figsize=(11, 4.5), layout="constrained")
     nothing = float("nan")
-    for key, label, color in (("metric_frozen", "first model, frozen", "#b0553a"), ("metric_served", "served", "#2c7a4b")):
+    for key, label, color in (
+        ("metric_frozen", "first model, frozen", "#b0553a"),
+        ("metric_served", "served", "#2c7a4b"),
+    ):
         values = [nothing if period[key] is None else period[key] for period in shown]
         axes.plot(labels, values, marker="o", markersize=4, label=label, color=color)
     for index, period in enumerate(shown):

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 KINDS_OF_ACTIONS = {"promote": "promoted", "roll_back": "rolled_back", "release": "released"}
 
 
-def periods(store: Store, model: str, *, datasets: Sequence[str], metric: str, keys: Sequence[str]) -> list[dict[str, Any]]:
+def periods(
+    store: Store, model: str, *, datasets: Sequence[str], metric: str, keys: Sequence[str]
+) -> list[dict[str, Any]]:
     """One entry a period, in the order of ``keys``, as ``summary.json`` holds it.
 
     Rows are summed over all runs of all datasets that closed since the period before.

@@ -131,7 +131,11 @@ class Traffic:
         )
         inside = pc.greater_equal(rows["_event_time"], _scalar(rows["_event_time"], start))
         return build(
-            self.model, self.workspace, self.root, rows=rows.filter(inside), read_versions=lambda n: self._view(n, tables)
+            self.model,
+            self.workspace,
+            self.root,
+            rows=rows.filter(inside),
+            read_versions=lambda n: self._view(n, tables),
         )
 
     def _view(self, name: str, made: dict[str, pa.Table]) -> pa.Table | None:
@@ -180,4 +184,3 @@ def _scalar(column: pa.ChunkedArray, moment: Any) -> Any:
     import pyarrow as pa
 
     return pa.scalar(moment, column.type)
-

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import json
 import logging
 import time
@@ -84,7 +83,9 @@ def create_app(
 
     app = FastAPI(title="Evergreen gateway", lifespan=lifespan, docs_url=None, redoc_url=None)
 
-    def allowed(authorization: Annotated[str | None, Header()] = None, x_api_key: Annotated[str | None, Header()] = None) -> None:
+    def allowed(
+        authorization: Annotated[str | None, Header()] = None, x_api_key: Annotated[str | None, Header()] = None
+    ) -> None:
         given = x_api_key or (authorization or "").removeprefix("Bearer ").strip()
         if not keys.knows(given):
             raise Refused(401, "unauthorized", "send the API key as `Authorization: Bearer KEY` or `X-API-Key`")
@@ -123,7 +124,9 @@ def create_app(
             raise Refused(422, "invalid_rows", str(error), **detail) from error
         except Exception as error:
             log.exception("No version of %s could answer", name)
-            raise Refused(503, "model_failed", f"no version of {name!r} could answer", reason=str(error)[:200]) from error
+            raise Refused(
+                503, "model_failed", f"no version of {name!r} could answer", reason=str(error)[:200]
+            ) from error
         call, at = uuid.uuid4().hex, datetime.now(UTC).isoformat()
         ids = [f"{call}-{index}" for index in range(len(body.rows))]
         lines = [
@@ -173,5 +176,3 @@ def _write(journal: Journal, name: str, lines: list[dict[str, Any]]) -> bool:
         log.error("Did not log %d line(s) of %s: %s", len(lines), name, error)
         return False
     return True
-
-

@@ -165,7 +165,8 @@ class Retraining(Frozen):
         code: Whether changed files of the model are a cause.
         upstream: Whether rows that changed below what the champion was trained on are a cause.
         cool_down: Least data time between two requests (a first champion and a person's wish are exempt).
-        min_history: No request before that much labelled time.
+        min_history: No request before that much labelled time: as_of minus the (local) midnight of the first
+            labelled day.
     """
 
     drift: bool = True

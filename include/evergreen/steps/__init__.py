@@ -1,0 +1,1 @@
+"""The contract between Airflow and all of the library: idempotent commands with a key."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 
-from evergreen.steps.contract import Outcome, Step
 from evergreen.steps.context import StepContext
+from evergreen.steps.contract import Outcome, Step
 
 log = logging.getLogger(__name__)
 
@@ -17,9 +17,7 @@ def act(ctx: StepContext) -> Outcome:
 
     wish = parse_rollback_conf(ctx.inp.conf)
     run = f"{ctx.inp.run.dag_id}/{ctx.inp.run.run_id}"
-    entry = perform(
-        ctx.store, ctx.name, wish, actor=ctx.inp.actor, as_of=ctx.as_of, as_of_time=ctx.as_of_time, key=run
-    )
+    entry = perform(ctx.store, ctx.name, wish, actor=ctx.inp.actor, as_of=ctx.as_of, as_of_time=ctx.as_of_time, key=run)
     heal_aliases(ctx.store, ctx.tracking, ctx.name)
     log.info("%s: %s by %s gave version %s (seq %d)", ctx.name, wish.action, ctx.inp.actor, entry.version, entry.seq)
     event = {"action": wish.action, "version": entry.version, "seq": entry.seq}

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from evergreen.steps import staging, tables
-from evergreen.steps.contract import Outcome, Step
 from evergreen.steps.context import StepContext
+from evergreen.steps.contract import Outcome, Step
 
 log = logging.getLogger(__name__)
 

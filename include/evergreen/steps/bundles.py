@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from evergreen.errors import DataError
 from evergreen.steps.context import StepContext
@@ -11,6 +12,21 @@ from evergreen.steps.context import StepContext
 if TYPE_CHECKING:
     from evergreen.store.trainings import Training
     from evergreen.training.bundle import Loaded
+
+
+class Finished(NamedTuple):
+    """A training that has ended, and what it left.
+
+    Attributes:
+        bundle: Digest of the frozen folder that serves.
+        training_set: Content address of the training set.
+        trained_through: Last event time that fit or early stopping used.
+    """
+
+    record: Training
+    bundle: str
+    training_set: str
+    trained_through: datetime
 
 
 def put(ctx: StepContext, folder: Path) -> str:
@@ -29,11 +45,29 @@ def load(ctx: StepContext, digest: str) -> Loaded:
     return load_folder(thaw(ctx.lake, digest, ctx.settings.home / "cache" / "bundles"))
 
 
-def training_of(ctx: StepContext, version: int) -> Training:
-    """The training whose adopted version this is."""
+def training_of(ctx: StepContext, version: int) -> Finished:
+    """The training whose adopted version this is.
+
+    Raises:
+        DataError: When there is none.
+    """
     from evergreen.store.trainings import Trainings
 
-    training = Trainings(ctx.store).by_version(ctx.name, version)
-    if training is None or training.bundle is None:
-        raise DataError(f"{ctx.name} version {version}", "must be the adopted version of a finished training")
-    return training
+    return _finished(Trainings(ctx.store).by_version(ctx.name, version), f"{ctx.name} version {version}")
+
+
+def training(ctx: StepContext, training_id: str) -> Finished:
+    """A finished training by its id.
+
+    Raises:
+        DataError: When there is none.
+    """
+    from evergreen.store.trainings import Trainings
+
+    return _finished(Trainings(ctx.store).get(training_id), f"{ctx.name} training {training_id[:12]}")
+
+
+def _finished(found: Training | None, place: str) -> Finished:
+    if found is None or found.bundle is None or found.training_set is None or found.trained_through is None:
+        raise DataError(place, "must be of a finished training")
+    return Finished(found, found.bundle, found.training_set, found.trained_through)

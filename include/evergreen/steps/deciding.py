@@ -8,9 +8,8 @@ from datetime import UTC
 from typing import Any
 from zoneinfo import ZoneInfo
 
-
-from evergreen.steps.contract import Outcome, Step
 from evergreen.steps.context import StepContext
+from evergreen.steps.contract import Outcome, Step
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +79,8 @@ def gather(ctx: StepContext) -> Any:
     model, end = ctx.model, ctx.as_of_time
     ledger = Ledger(ctx.store)
     champion = ledger.champion(ctx.name)
-    training = None if champion is None else Trainings(ctx.store).by_version(ctx.name, champion.version)
+    version = None if champion is None else champion.version
+    training = None if version is None else Trainings(ctx.store).by_version(ctx.name, version)
     history = label_history(ctx)
     drift = [d for d in Decisions(ctx.store).of(ctx.name, kind="drift") if d.as_of_time <= end]
     drifted = {d.as_of_time: d.verdict == "drift" for d in drift if d.verdict != "cannot judge"}
@@ -92,7 +92,7 @@ def gather(ctx: StepContext) -> Any:
     periods = [
         row
         for row in Periods(ctx.store).of(ctx.name)
-        if row.as_of_time <= end and row.role == "champion" and row.version == getattr(champion, "version", None)
+        if row.as_of_time <= end and row.role == "champion" and row.version == version
     ]
     return PolicyInputs(
         spec=model.retraining,

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from evergreen.errors import DataError, Superseded, TransientError
 from evergreen.steps import bundles
-from evergreen.steps.contract import Outcome, Step
 from evergreen.steps.context import StepContext
+from evergreen.steps.contract import Outcome, Step
 
 if TYPE_CHECKING:
     from evergreen.registry.candidates import Candidate
@@ -116,7 +116,8 @@ def settle(ctx: StepContext) -> Outcome:
         answered = serving_version(ctx.settings.gateway_url, ctx.name)
         if answered != serving:
             raise TransientError(
-                f"the gateway at {ctx.settings.gateway_url} serves version {answered} of {ctx.name}, the store says {serving}"
+                f"the gateway at {ctx.settings.gateway_url} serves version {answered} of {ctx.name}, "
+                f"the store says {serving}"
             )
         event["gateway_serves"] = answered
     return Outcome(event, event=event)
@@ -156,7 +157,9 @@ def _tried(ctx: StepContext, candidate: Candidate) -> tuple[dict[str, Any], list
     most = ctx.model.deployment.max_latency_ms
     reasons = []
     if difference > GOLDEN_TOLERANCE:
-        reasons.append(f"golden rows differ from training's predictions by {difference:.3g}, at most {GOLDEN_TOLERANCE:g}")
+        reasons.append(
+            f"golden rows differ from training's predictions by {difference:.3g}, at most {GOLDEN_TOLERANCE:g}"
+        )
     if median > most:
         reasons.append(f"one row takes {median:.3g} ms (median), deployment.max_latency_ms is {most:g}")
     return {"golden_difference": difference, "latency_ms": round(median, 3)}, reasons

@@ -8,8 +8,8 @@ from typing import Any
 
 from evergreen.errors import DataError
 from evergreen.steps import staging
-from evergreen.steps.contract import Outcome, Step
 from evergreen.steps.context import StepContext
+from evergreen.steps.contract import Outcome, Step
 
 log = logging.getLogger(__name__)
 

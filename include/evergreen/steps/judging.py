@@ -8,14 +8,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from evergreen.steps import bundles, tables
-from evergreen.steps.contract import Outcome, Step
 from evergreen.steps.context import StepContext
+from evergreen.steps.contract import Outcome, Step
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from evergreen.evaluation.compare import Predicted
-    from evergreen.store.trainings import Training
 
 log = logging.getLogger(__name__)
 
@@ -38,10 +37,9 @@ def evaluate(ctx: StepContext) -> Outcome:
     from evergreen.store.decisions import Decisions
     from evergreen.store.ledger import Ledger
     from evergreen.store.requests import Requests
-    from evergreen.store.trainings import Trainings
 
     made = ctx.inp.inputs["train"]
-    training = Trainings(ctx.store).get(made["training_id"])
+    training = bundles.training(ctx, made["training_id"]).record
     frame = trainingsets.get(ctx.lake, made["training_set"])
     against = {
         version: bundles.training_of(ctx, version)
@@ -103,7 +101,7 @@ def register(ctx: StepContext) -> Outcome:
         return Outcome(skip=f"the gate said {verdict['verdict']}: {'; '.join(verdict['reasons'])}")
     made = ctx.inp.inputs["train"]
     trainings = Trainings(ctx.store)
-    known = trainings.get(made["training_id"]).adopted_version
+    known = bundles.training(ctx, made["training_id"]).record.adopted_version
     if known is None:
         strays = ctx.tracking.versions_of_training(ctx.name, made["training_id"])
         fresh = strays[0] if strays else ctx.tracking.register(ctx.name, made["run_id"], made["training_id"])
@@ -113,31 +111,29 @@ def register(ctx: StepContext) -> Outcome:
     )
     log.info("Registered %s version %d from run %s", ctx.name, known, made["run_id"])
     event = {"version": known, "training_id": made["training_id"]}
-    return Outcome(
-        event, event=event, links={"mlflow_run": ctx.tracking.run_url(made["run_id"])}
-    )
+    return Outcome(event, event=event, links={"mlflow_run": ctx.tracking.run_url(made["run_id"])})
 
 
-def _champion(ctx: StepContext, frame: pa.Table, rows: pa.Table, version: int, training: Training) -> Predicted:
+def _champion(ctx: StepContext, frame: pa.Table, rows: pa.Table, version: int, training: bundles.Finished) -> Predicted:
     """A remembered champion's predictions of the judged rows, from its own features when the frame lacks them."""
     from evergreen.evaluation.compare import Predicted
 
     loaded = bundles.load(ctx, training.bundle)
     if not set(loaded.features) <= set(frame.column_names):
-        rows = _own_features(ctx, rows, training)
+        rows = _own_features(ctx, rows, training.record.workspace)
     return Predicted(loaded.predict(rows), loaded.classes, version)
 
 
-def _own_features(ctx: StepContext, rows: pa.Table, training: Training) -> pa.Table:
+def _own_features(ctx: StepContext, rows: pa.Table, digest: str) -> pa.Table:
     """The same rows with the features that the champion's own workspace declares."""
     import pyarrow.compute as pc
 
-    workspace = ctx.declared(training.workspace)
+    workspace = ctx.declared(digest)
     model = workspace.models[ctx.name]
     span = pc.min_max(rows["_event_time"]).as_py()
     end = ctx.as_of_time
     labelled = tables.label_rows(ctx, model, known_by=end, event_from=span["min"], event_to=end)
-    own = tables.model_frame(ctx, model, workspace, training.workspace, labelled, known_by=end)
+    own = tables.model_frame(ctx, model, workspace, digest, labelled, known_by=end)
     return own.take(pc.index_in(rows["_row_id"], own["_row_id"]))
 
 

@@ -11,8 +11,8 @@ from typing import Any
 from evergreen.errors import UserError
 from evergreen.spec.timing import parse_key
 from evergreen.steps import bundles, tables
-from evergreen.steps.contract import Outcome, Step, digest
 from evergreen.steps.context import StepContext
+from evergreen.steps.contract import Outcome, Step, digest
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,9 @@ def claim(ctx: StepContext) -> Outcome:
             ctx.as_of_time,
             cause="manual",
             reason=f"{ctx.inp.actor}: {reason}",
-            dedupe_key=digest([ctx.name, ctx.as_of, "manual", ctx.inp.workspace, tables.versions(ctx, ctx.model), again]),
+            dedupe_key=digest(
+                [ctx.name, ctx.as_of, "manual", ctx.inp.workspace, tables.versions(ctx, ctx.model), again]
+            ),
             evidence={},
         )
         if not request.created and request.state not in ("open", "claimed"):
@@ -76,9 +78,9 @@ def train(ctx: StepContext) -> Outcome:
     """Builds the training set, fits, and logs to MLflow; one training per content."""
     from evergreen.features.signature import feature_columns
     from evergreen.lake import trainingsets
+    from evergreen.steps.record import training_record
     from evergreen.store.pins import Pins
     from evergreen.store.trainings import Trainings
-    from evergreen.steps.record import training_record
     from evergreen.training.fit import fit
 
     claim_, model = ctx.inp.inputs["claim"], ctx.model
@@ -119,7 +121,9 @@ def train(ctx: StepContext) -> Outcome:
     fitted = fit(model, frame, feature_columns(model, ctx.workspace), as_of_time=end)
     with tempfile.TemporaryDirectory(prefix="evergreen-") as scratch:
         folder = Path(scratch) / "bundle"
-        record = training_record(ctx, fitted, frame, training_id=training_id, as_of=as_of, sha=sha, used=used, folder=folder)
+        record = training_record(
+            ctx, fitted, frame, training_id=training_id, as_of=as_of, sha=sha, used=used, folder=folder
+        )
         bundle = bundles.put(ctx, folder)
         run_id = ctx.tracking.log_training(record)
     trainings.finish(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast, get_args
 
+from evergreen.errors import DataError
 from evergreen.steps.context import StepContext
+from evergreen.tracking.record import Library
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -80,7 +82,7 @@ def training_record(
         tags=_tags(ctx, fitted, sha) | {"environment": environment().digest},
         bundle=folder,
         flavor=Flavor(
-            library=fitted.library,
+            library=_library(fitted),
             native=fitted.estimator.native,
             features=fitted.encoder.names,
             example=fitted.encoder.transform(example),
@@ -90,6 +92,12 @@ def training_record(
         curves=fitted.curves,
         inputs=inputs,
     )
+
+
+def _library(fitted: Fitted) -> Library:
+    if fitted.library not in get_args(Library):
+        raise DataError("trainer", f"must be of {', '.join(get_args(Library))}", value=fitted.library)
+    return cast(Library, fitted.library)
 
 
 def _tags(ctx: StepContext, fitted: Fitted, sha: str) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from evergreen.steps import bundles, staging, tables
-from evergreen.steps.contract import Outcome, Step
 from evergreen.steps.context import StepContext
+from evergreen.steps.contract import Outcome, Step
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -57,7 +57,9 @@ def monitor(ctx: StepContext) -> Outcome:
             label=model.label.column,
             mature_by=end - model.label.delay,
             min_labels=model.monitoring.min_labels,
-            classes={version: bundles.load(ctx, bundles.training_of(ctx, version).bundle).classes for version in multiclass},
+            classes={
+                version: bundles.load(ctx, bundles.training_of(ctx, version).bundle).classes for version in multiclass
+            },
             logged=_plain(ctx, "predictions"),
             feedback=_plain(ctx, "feedback"),
         )
@@ -142,15 +144,15 @@ def _score(ctx: StepContext, frame: pa.Table, scored: dict[str, int]) -> pa.Tabl
     for version in sorted(set(scored.values())):
         training = bundles.training_of(ctx, version)
         loaded = bundles.load(ctx, training.bundle)
-        if not set(loaded.features) <= set(frame.column_names) and training.workspace not in frames:
+        if not set(loaded.features) <= set(frame.column_names) and training.record.workspace not in frames:
             start, end = ctx.interval
-            workspace = ctx.declared(training.workspace)
+            workspace = ctx.declared(training.record.workspace)
             model = workspace.models[ctx.name]
             rows = tables.label_rows(ctx, model, known_by=end, event_from=start, event_to=end)
-            frames[training.workspace] = tables.model_frame(
-                ctx, model, workspace, training.workspace, rows, known_by=end
+            frames[training.record.workspace] = tables.model_frame(
+                ctx, model, workspace, training.record.workspace, rows, known_by=end
             )
-        predictions[version] = loaded.predict(frames.get(training.workspace, frame))
+        predictions[version] = loaded.predict(frames.get(training.record.workspace, frame))
     return score_table(frame, scored, predictions, as_of=ctx.as_of)
 
 

@@ -34,6 +34,13 @@ def test_multiclass_figures_against_worked_values():
     assert scores["log_loss"] == pytest.approx(-(math.log(0.7) + math.log(0.8) + math.log(0.3)) / 3)
 
 
+def test_a_class_that_the_model_does_not_know_is_always_wrong():
+    p = np.array([[0.1, 0.9], [0.1, 0.9]])
+    scores = compute("multiclass", np.array([1.0, -1.0]), p).values
+    assert scores["accuracy"] == 0.5
+    assert scores["log_loss"] == pytest.approx(-(math.log(0.9) + math.log(1e-15)) / 2)
+
+
 def test_one_class_leaves_ranking_metrics_unsaid_with_the_reason():
     scores = compute("binary", np.ones(5), np.linspace(0, 1, 5))
     assert scores.values["roc_auc"] is None and scores.values["average_precision"] is None

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pyarrow as pa
+
 from evergreen.monitoring.drift import compare
 from evergreen.spec.model import Drift
 

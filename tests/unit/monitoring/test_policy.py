@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+
 from evergreen.monitoring.policy import PolicyInputs, decide, relative_loss
 from evergreen.spec.model import Retraining
 

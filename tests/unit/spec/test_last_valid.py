@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -124,6 +125,18 @@ def test_a_damaged_version_counts_as_none(root: Path, kept: LastValid, tmp_path:
         (tmp_path / "last_valid/models/bike_demand.json").write_text(content)
         (root / "models/bike_demand.yaml").write_text("task: no\n")
         assert load(root, kept).models == {}
+
+
+def test_who_reads_while_others_write_sees_a_whole_version(tmp_path: Path) -> None:
+    kept = LastValid(tmp_path)
+    versions = [{"models/a.yaml": letter * 200_000} for letter in "xyz"]
+    kept.put("model", "a", versions[0])
+    with ThreadPoolExecutor(4) as pool:
+        writes = [pool.submit(kept.put, "model", "a", version) for version in versions * 10]
+        reads = [kept.get("model", "a") for _ in range(30)]
+        assert all(write.result() is None for write in writes)
+    assert all(read in versions for read in reads)
+    assert [path.name for path in (tmp_path / "models").iterdir()] == ["a.json"]
 
 
 def test_a_folder_that_refuses_versions_is_no_error(root: Path, tmp_path: Path) -> None:
