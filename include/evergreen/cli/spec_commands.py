@@ -46,11 +46,13 @@ def validate(
 
 def schema(
     kind: Annotated[Literal["dataset", "feature_view", "model"], typer.Argument(help="kind of the file")],
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="print a page for people")] = False,
 ) -> None:
     """Prints the JSON schema of a kind's YAML files, for an editor."""
+    from evergreen.spec.reference import markdown
     from evergreen.spec.schema import json_schema
 
-    typer.echo(json.dumps(json_schema(kind), indent=1))
+    typer.echo(markdown(kind).rstrip() if as_markdown else json.dumps(json_schema(kind), indent=1))
 
 
 def _document(workspace: Workspace) -> dict[str, object]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any, cast
 
 import httpx
@@ -54,11 +55,14 @@ class AirflowApi:
         return str(self.post(f"/dags/{dag}/dagRuns", body)["dag_run_id"])
 
     def backfill(self, dag: str, first: str, last: str, *, max_active_runs: int = 1) -> int:
-        """Starts a backfill of the partition dates from first to last (ISO instants) and returns its id."""
+        """Starts a backfill of the partition keys from first to last and returns its id.
+
+        Airflow reads the clock of the instants that it is given in the timetable's zone, whatever offset they name.
+        """
         body = {
             "dag_id": dag,
-            "from_date": first,
-            "to_date": last,
+            "from_date": f"{datetime.fromisoformat(first).isoformat()}Z",
+            "to_date": f"{datetime.fromisoformat(last).isoformat()}Z",
             "max_active_runs": max_active_runs,
             "run_backwards": False,
             "dag_run_conf": {},

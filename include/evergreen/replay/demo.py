@@ -66,9 +66,11 @@ class Life:
         due = self.example.lay(key, self.landing)
         if self.traffic is not None:
             self.traffic.send(key)
+        model = self.example.model
         for dataset, its_key in due:
             self._ingest(dataset, its_key)
-        model = self.example.model
+            if dataset not in self.example.datasets:  # of another cadence: the model waits for nothing of it
+                self._wait_for_views_of(dataset, its_key)
         for dataset, its_key in due:
             self.api.wait_for_key(f"{dataset}.ingest", its_key)
         watched = self.api.wait_for_key(f"{model}.monitor", key)
@@ -85,14 +87,16 @@ class Life:
         self.api.wait_for_run(dag, self.api.trigger(dag, conf=conf))
 
     def _ingest(self, dataset: str, key: str) -> None:
-        declared = self.workspace.datasets[dataset]
-        from evergreen.spec.timing import parse_key
-
-        moment = parse_key(key, declared.timezone).isoformat()
         if key == self.example.keys[0] or dataset not in self.example.datasets:
-            self.api.backfill(f"{dataset}.ingest", moment, moment)
+            self.api.backfill(f"{dataset}.ingest", key, key)
         else:
             self.api.trigger(f"{dataset}.ingest", key=key)
+
+    def _wait_for_views_of(self, dataset: str, key: str) -> None:
+        self.api.wait_for_key(f"{dataset}.ingest", key)
+        for name, view in self.workspace.views.items():
+            if view.kind == "materialized" and view.reads[0] == dataset:
+                self.api.wait_for_key(f"{name}.build", key)
 
     def _task(self, dag: str, run: Mapping[str, Any], task: str) -> str | None:
         return self.api.task_states(dag, run["dag_run_id"]).get(task)

@@ -52,11 +52,11 @@ class Traffic:
 
     def send(self, key: str) -> int:
         """Sends a sample of the period's rows, and labels of the period before; gives the number of requests."""
-        frame = self._frame(key)
+        datasets = {name: self._read(self.workspace.datasets[name], key) for name in self.example.datasets}
         if self.champion() is None:
             return 0
         self._tell()
-        rows = self._sample(frame)
+        rows = self._sample(self._frame(key, datasets))
         sent = 0
         for start in range(0, len(rows), BATCH):
             batch = rows[start : start + BATCH]
@@ -93,7 +93,7 @@ class Traffic:
             rows.append(({**sent, "event_time": row["_event_time"].isoformat()}, row["_label"]))
         return rows
 
-    def _frame(self, key: str) -> pa.Table:
+    def _frame(self, key: str, datasets: dict[str, pa.Table]) -> pa.Table:
         """Features of the period's rows, from this period's files and the one's before."""
         import pyarrow.compute as pc
 
@@ -105,7 +105,6 @@ class Traffic:
 
         driver = self.workspace.datasets[self.model.label.dataset]
         start, end = interval_of(driver.schedule.cron, driver.timezone, key)
-        datasets = {name: self._read(self.workspace.datasets[name], key) for name in self.example.datasets}
         tables: dict[str, pa.Table] = {}
         for name, view in views_of(self.model, self.workspace).items():
             if view.kind == "on_demand" or not set(view.reads) <= datasets.keys():

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 
+from evergreen.errors import UserError
 from evergreen.serving.gateway import serve
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    serve(os.environ)
+    try:
+        serve(os.environ)
+    except UserError as error:
+        sys.exit(f"The gateway did not start: {error}")

@@ -11,19 +11,30 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, Header, Request
+import anyio.to_thread
+from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from evergreen.errors import EvergreenError, UserError
+from evergreen.errors import shorten
+from evergreen.serving.answer import Answer, ModelFailedError, answer
 from evergreen.serving.follow import Follower
+from evergreen.serving.guard import Guard, RefusedError
 from evergreen.serving.journal import Journal
 from evergreen.serving.keys import Keys
-from evergreen.serving.routes import Routes, Target, answer
+from evergreen.serving.refusals import add_handlers, invalid_rows
+from evergreen.serving.routes import Routes, Target
+from evergreen.serving.shipping import Shipper
 
 log = logging.getLogger(__name__)
 
 MAX_ROWS = 10_000
+MAX_BYTES = 16 << 20
+THREADS = 4
+"""Calls answered at once; more threads only fight for the interpreter."""
+
+STOP_SECONDS = 4.0
+"""How long the end waits for each thread; what is not shipped by then is at the next start."""
 
 
 class Strict(BaseModel):
@@ -41,8 +52,8 @@ class Invocation(Strict):
 class Label(Strict):
     """The truth of an answered row, once it is known."""
 
-    request_id: str
-    label: float | int | bool | str
+    request_id: str = Field(pattern=r"^[0-9a-f]{32}-[0-9]{1,5}$")
+    label: Annotated[float, Field(allow_inf_nan=False)] | int | bool | str
 
 
 class Feedback(Strict):
@@ -51,16 +62,14 @@ class Feedback(Strict):
     labels: list[Label] = Field(min_length=1, max_length=MAX_ROWS)
 
 
-class Refused(EvergreenError):
-    """An answer that is an error, typed for the caller."""
-
-    def __init__(self, status: int, kind: str, message: str, **more: Any) -> None:
-        super().__init__(message)
-        self.status, self.body = status, {"error": {"type": kind, "message": message, **more}}
-
-
 def create_app(
-    *, routes: Routes, keys: Keys, predictions: Journal, feedback: Journal, follower: Follower | None = None
+    *,
+    routes: Routes,
+    keys: Keys,
+    predictions: Journal,
+    feedback: Journal,
+    follower: Follower | None = None,
+    shipper: Shipper | None = None,
 ) -> FastAPI:
     """Builds the application.
 
@@ -69,82 +78,80 @@ def create_app(
         keys: Who may ask.
         predictions, feedback: Logs, written before the answer.
         follower: Follows promotions; none in a test of the interface alone.
+        shipper: Brings the logs into the lake; none likewise.
     """
     began = time.monotonic()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
         routes.restore()
-        if follower is not None:
-            follower.start()
+        for thread in (follower, shipper):
+            if thread is not None:
+                thread.start()
         yield
-        if follower is not None:
-            follower.stop()
+        for thread in (follower, shipper):
+            if thread is not None:
+                thread.stop(STOP_SECONDS)
 
     app = FastAPI(title="Evergreen gateway", lifespan=lifespan, docs_url=None, redoc_url=None)
-
-    def allowed(
-        authorization: Annotated[str | None, Header()] = None, x_api_key: Annotated[str | None, Header()] = None
-    ) -> None:
-        given = x_api_key or (authorization or "").removeprefix("Bearer ").strip()
-        if not keys.knows(given):
-            raise Refused(401, "unauthorized", "send the API key as `Authorization: Bearer KEY` or `X-API-Key`")
+    app.add_middleware(Guard, keys=keys, max_bytes=MAX_BYTES)
+    add_handlers(app)
 
     def served(name: str) -> Target:
         target = routes.target(name)
         if target is None:
-            known = sorted(routes.applied())
-            raise Refused(404, "unknown_model", f"no version of {name!r} is served here", models=known)
+            known = sorted(routes.targets())
+            raise RefusedError(404, "unknown_model", f"no version of {shorten(name)!r} is served here", models=known)
         return target
 
-    @app.exception_handler(Refused)
-    async def refused(_: Request, error: Refused) -> JSONResponse:
-        return JSONResponse(error.body, error.status)
-
     @app.get("/health")
-    def health() -> dict[str, Any]:
-        """Alive; says what is served and whether promotions are being followed."""
+    async def health() -> dict[str, Any]:
+        """Alive; says what is served, whether promotions are followed and answers logged. Needs no key."""
+        told = {name: _told(target) for name, target in routes.targets().items()}
+        behind = {} if follower is None else dict(follower.faults)
+        unlogged = predictions.failed_lines
+        concerns = [f"{name}: {text}" for name, text in behind.items()]
+        concerns += [
+            f"{name}: {each['fault']}" for name, each in told.items() if "fault" in each and name not in behind
+        ]
+        concerns += [
+            f"{name}: the champion failed on {each['champion_failures']} call(s), which the log explains"
+            for name, each in told.items()
+            if each["champion_failures"]
+        ]
+        if unlogged:
+            concerns.append(f"{unlogged} prediction(s) were answered but not logged: the disk took no more")
+        if routes.unsaved is not None:
+            concerns.append(f"routes.json could not be written: {routes.unsaved}")
+        if shipper is not None and shipper.fault is not None:
+            concerns.append(f"the logs wait on disk ({shipper.waiting()} segments): {shipper.fault}")
         seen = None if follower is None or follower.last_seen is None else time.monotonic() - follower.last_seen
         return {
-            "status": "ok",
-            "models": {name: {"version": r.version, "seq": r.seq} for name, r in routes.applied().items()},
+            "status": "degraded" if concerns else "ok",
+            "concerns": concerns,
+            "models": told,
             "store_seen_seconds_ago": None if seen is None else round(seen, 1),
             "uptime_seconds": round(time.monotonic() - began, 1),
-            "unlogged_predictions": predictions.failed_lines,
+            "unlogged_predictions": unlogged,
         }
 
-    @app.post("/models/{name}/invocations", dependencies=[Depends(allowed)])
-    def invoke(name: str, body: Invocation) -> dict[str, Any]:
+    @app.post("/models/{name}/invocations")
+    def invoke(name: str, body: Invocation) -> JSONResponse:
         """Predicts; every row has a request id of its own for its label to come."""
-        target = served(name)
+        from evergreen.features.request import RequestErrors
+
+        target, now = served(name), datetime.now(UTC)
         try:
-            given = answer(target, body.rows)
-        except UserError as error:
-            detail = {"place": error.place, "rule": error.rule, "remedy": error.remedy}
-            raise Refused(422, "invalid_rows", str(error), **detail) from error
-        except Exception as error:
-            log.exception("No version of %s could answer", name)
-            raise Refused(
-                503, "model_failed", f"no version of {name!r} could answer", reason=str(error)[:200]
-            ) from error
-        call, at = uuid.uuid4().hex, datetime.now(UTC).isoformat()
+            given = answer(target, body.rows, now)
+        except RequestErrors as errors:
+            raise invalid_rows(errors) from None
+        except ModelFailedError as error:
+            message = f"no version of {name!r} could answer"
+            raise RefusedError(503, "model_failed", message, reason=shorten(str(error), 600)) from error
+        call = uuid.uuid4().hex
         ids = [f"{call}-{index}" for index in range(len(body.rows))]
-        lines = [
-            {
-                "request_id": request_id,
-                "at": at,
-                "version": given.version,
-                "seq": target.route.seq,
-                "row_id": row_id,
-                "prediction": json.dumps(prediction),
-                "row": json.dumps(row, default=str),
-                "fallback": given.fallback or "",
-            }
-            for request_id, row, row_id, prediction in zip(
-                ids, body.rows, given.row_ids, given.predictions, strict=True
-            )
-        ]
-        logged = _write(predictions, name, lines)
+        logged = _write(predictions, name, _lines(target, given, ids, body.rows, now))
         told: dict[str, Any] = {
             "model": name,
             "version": given.version,
@@ -154,19 +161,49 @@ def create_app(
             told["fallback"] = given.fallback
         if not logged:
             told["logged"] = False
-        return told
+        return JSONResponse(told)
 
-    @app.post("/models/{name}/feedback", dependencies=[Depends(allowed)], status_code=202)
+    @app.post("/models/{name}/feedback", status_code=202)
     def tell(name: str, body: Feedback) -> dict[str, Any]:
-        """Takes labels for earlier answers."""
+        """Takes labels for earlier answers; whether there was such an answer shows only when they are joined."""
         served(name)
         at = datetime.now(UTC).isoformat()
-        lines = [{"request_id": e.request_id, "at": at, "label": json.dumps(e.label)} for e in body.labels]
+        lines = [{"request_id": each.request_id, "at": at, "label": json.dumps(each.label)} for each in body.labels]
         if not _write(feedback, name, lines):
-            raise Refused(507, "disk_full", "the labels were not stored: the disk takes no more; send them again later")
+            message = "the labels were not stored: the disk takes no more; send them again later"
+            raise RefusedError(507, "disk_full", message)
         return {"accepted": len(lines)}
 
     return app
+
+
+def _told(target: Target) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "version": target.answers,
+        "seq": target.route.seq,
+        "champion": target.route.version,
+        "champion_failures": target.failures,
+    }
+    return told if target.fault is None else {**told, "fault": target.fault}
+
+
+def _lines(
+    target: Target, given: Answer, ids: list[str], rows: list[dict[str, Any]], now: datetime
+) -> list[dict[str, Any]]:
+    at = now.isoformat()
+    return [
+        {
+            "request_id": request_id,
+            "at": at,
+            "version": given.version,
+            "seq": target.route.seq,
+            "row_id": row_id,
+            "prediction": json.dumps(prediction),
+            "row": json.dumps(row),
+            "fallback": given.fallback,
+        }
+        for request_id, row, row_id, prediction in zip(ids, rows, given.row_ids, given.predictions, strict=True)
+    ]
 
 
 def _write(journal: Journal, name: str, lines: list[dict[str, Any]]) -> bool:

@@ -7,20 +7,24 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from evergreen.serving.journal import Journal
+from evergreen.errors import DataError, shorten
 from evergreen.serving.routes import Route, Routes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from evergreen.lake.lake import Lake
     from evergreen.store.store import Store
 
 log = logging.getLogger(__name__)
 
+BEAT_SECONDS = 3.0
+"""How often a gateway says that it lives; a deployment counts it as gone after 15 s."""
+
+RETRY_SECONDS = 5.0
+"""Pause before a route that could not be applied is tried again."""
+
 
 class Follower(threading.Thread):
-    """Polls the store, applies routes, acknowledges, and ships the logs.
+    """Polls the store, applies routes and acknowledges those that are served.
 
     Args:
         instance: This gateway's name among the live ones.
@@ -29,92 +33,120 @@ class Follower(threading.Thread):
     """
 
     def __init__(
-        self,
-        store: Store,
-        lake: Lake,
-        routes: Routes,
-        journals: Sequence[Journal],
-        *,
-        instance: str,
-        url: str,
-        poll_seconds: float = 0.5,
+        self, store: Store, lake: Lake, routes: Routes, *, instance: str, url: str, poll_seconds: float = 0.5
     ) -> None:
         super().__init__(name="follower", daemon=True)
-        self._store, self._lake, self._routes, self._journals = store, lake, routes, journals
+        self._store, self._lake, self._routes = store, lake, routes
         self._instance, self._url, self._poll_seconds = instance, url, poll_seconds
         self._stop_asked = threading.Event()
+        self._beaten: dict[str, tuple[int, float]] = {}
+        self._failed: dict[str, tuple[int, float]] = {}
+        self._store_fault: str | None = None
         self.last_seen: float | None = None
+        self.faults: dict[str, str] = {}
 
     def run(self) -> None:
-        """Goes round until stopped; a failing round is told and tried again, ever more slowly, up to 5 s."""
-        pause = self._poll_seconds
-        while not self._stop_asked.wait(pause):
+        """Goes round until stopped; while the store does not answer, more slowly, every 2 s."""
+        while True:
             try:
                 self.follow()
-                self.ship()
-                pause = self._poll_seconds
+                fault = None
             except Exception as error:  # whatever is down must not take the gateway with it
-                log.warning("Did not follow: %s: %s", type(error).__name__, str(error)[:300])
-                pause = min(5.0, pause * 2)
+                fault = f"{type(error).__name__}: {shorten(str(error), 300)}"
+            if fault is not None and self._store_fault is None:
+                log.warning("Cannot follow promotions; serving on from local copies: %s", fault)
+            if fault is None and self._store_fault is not None:
+                log.info("Following promotions again")
+            self._store_fault = fault
+            if self._stop_asked.wait(self._poll_seconds if fault is None else 2.0):
+                return
 
-    def stop(self) -> None:
-        """Asks the thread to end, says goodbye to the store and ships what is left."""
+    def stop(self, timeout_seconds: float) -> None:
+        """Asks the thread to end and says goodbye to the store, if that answers."""
         from evergreen.store.gateways import Gateways
 
         self._stop_asked.set()
-        self.join(timeout=10)
+        self.join(timeout_seconds)
         try:
-            for journal in self._journals:
-                journal.close_due(everything=True)
-            self.ship()
-            Gateways(self._store).remove(self._instance)
+            if self._store_fault is None and not self.is_alive():
+                Gateways(self._store).remove(self._instance)
         except Exception as error:
-            log.warning("Left without a goodbye: %s: %s", type(error).__name__, str(error)[:300])
+            log.warning("Left without a goodbye: %s", shorten(str(error), 300))
 
     def follow(self) -> None:
-        """One look at the ledgers of all models."""
-        from evergreen.store.gateways import Gateways
+        """One look at the ledgers of all models. A model that cannot be followed keeps no other from it.
+
+        Raises:
+            EvergreenError: When the store does not answer; broken local copies are mended all the same.
+        """
         from evergreen.store.ledger import Ledger
 
-        gateways = Gateways(self._store)
-        ledger = Ledger(self._store)
-        for model in ledger.models():
-            seq = ledger.seq(model)
-            applied = self._routes.applied().get(model)
-            if applied is None or applied.seq != seq:
-                route = self._route(model, seq)
-                if route is not None:
-                    self._routes.apply(route, self._lake)
-            now = self._routes.applied().get(model)
-            if now is not None:
-                gateways.beat(self._instance, model, now.seq, self._url)
-        self.last_seen = time.monotonic()
+        try:
+            heads = Ledger(self._store).heads()
+            self.last_seen = time.monotonic()
+            for model, seq in heads.items():
+                target = self._routes.target(model)
+                if target is None or target.route.seq != seq:
+                    self._guarded(model, seq)
+            self._beat(heads)
+        finally:
+            for model, target in self._routes.targets().items():
+                if not target.is_complete:
+                    self._guarded(model, target.route.seq, target.route)
+            self._routes.save()
 
-    def ship(self) -> None:
-        """Closes and ships what is due."""
-        for journal in self._journals:
-            journal.close_due()
-            journal.ship(self._lake)
+    def _guarded(self, model: str, seq: int, route: Route | None = None) -> None:
+        """Applies a route; a fault is kept for ``/health`` and tried again after a pause."""
+        failed = self._failed.get(model)
+        if failed is not None and failed[0] == seq and time.monotonic() < failed[1]:
+            return
+        try:
+            route = route or self._route(model)
+            if route is not None:
+                self._routes.apply(route, self._lake)
+        except Exception as error:
+            text = f"seq {seq}: {shorten(str(error), 500)}"
+            if self.faults.get(model) != text:
+                log.error("Cannot serve %s as the ledger says, %s", model, text)
+            self.faults[model] = text
+            self._failed[model] = (seq, time.monotonic() + RETRY_SECONDS)
+        else:
+            self.faults.pop(model, None)
+            self._failed.pop(model, None)
 
-    def _route(self, model: str, seq: int) -> Route | None:
+    def _beat(self, heads: dict[str, int]) -> None:
+        """Acknowledges what is served: at once when it is new, else now and then."""
+        from evergreen.store.gateways import Gateways
+
+        for model, target in self._routes.targets().items():
+            if target.champion is None or model not in heads:
+                continue
+            seq, now = target.route.seq, time.monotonic()
+            last_seq, last_at = self._beaten.get(model, (-1, 0.0))
+            if seq != last_seq or now - last_at >= BEAT_SECONDS:
+                Gateways(self._store).beat(self._instance, model, seq, self._url)
+                self._beaten[model] = (seq, now)
+
+    def _route(self, model: str) -> Route | None:
+        """The route that a model's ledger asks for, of one look at it."""
+        from evergreen.store import history
         from evergreen.store.ledger import Ledger
         from evergreen.store.trainings import Trainings
 
-        ledger, trainings = Ledger(self._store), Trainings(self._store)
-        champion = ledger.champion(model)
+        entries = Ledger(self._store).entries(model)
+        champion, good = history.champion(entries), history.last_good(entries)
         if champion is None or champion.version is None:
             return None
+        trainings = Trainings(self._store)
         training = trainings.by_version(model, champion.version)
         if training is None or training.bundle is None:
-            log.error("%s version %s has no bundle; the one before goes on serving", model, champion.version)
-            return None
-        good = ledger.last_good(model)
+            raise DataError(f"{model} version {champion.version}", "must be adopted by a training that left a bundle")
         before = None if good is None or good.version is None else trainings.by_version(model, good.version)
         return Route(
             model,
-            seq,
+            entries[-1].seq,
             champion.version,
             training.bundle,
-            None if before is None else before.adopted_version,
+            None if before is None or before.bundle is None else before.adopted_version,
             None if before is None else before.bundle,
         )

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
+import sys
 from collections.abc import Mapping
+from types import FrameType
 
 from evergreen.errors import UserError
 from evergreen.settings import Settings
@@ -13,8 +16,10 @@ from evergreen.settings import Settings
 def serve(environ: Mapping[str, str]) -> None:
     """Serves until SIGTERM or SIGINT; requests under way are answered first.
 
+    Needs neither store nor lake nor MLflow to start: what was served last lies in ``<home>/gateway``.
+
     Raises:
-        UserError: When there is no API key, neither given nor remembered.
+        UserError: When a setting is missing or wrong.
     """
     import uvicorn
 
@@ -24,23 +29,45 @@ def serve(environ: Mapping[str, str]) -> None:
     from evergreen.serving.journal import Journal
     from evergreen.serving.keys import Keys
     from evergreen.serving.routes import Routes
+    from evergreen.serving.shipping import Shipper
     from evergreen.store.store import Store
 
     settings = Settings.from_env(environ)
-    host = environ.get("EVERGREEN_GATEWAY_HOST", "127.0.0.1")
-    port = int(environ.get("EVERGREEN_GATEWAY_PORT", "8900"))
+    host, port = environ.get("EVERGREEN_GATEWAY_HOST", "127.0.0.1"), _port(environ)
     folder = settings.home / "gateway"
-    if not settings.gateway_key and not (folder / "keys.json").exists():
-        raise UserError("EVERGREEN_GATEWAY_KEY", "must be set at a gateway's first start")
-    routes, keys = Routes(folder), Keys(folder, settings.gateway_key)
-    predictions, feedback = Journal(folder / "log", "predictions"), Journal(folder / "log", "feedback")
-    follower = Follower(
-        Store(settings.store_url),
-        Lake(settings.lake),
-        routes,
-        [predictions, feedback],
-        instance=f"{socket.gethostname()}:{port}:{os.getpid()}",
-        url=f"http://{host}:{port}",
+    store, lake, routes = Store(settings.store_url), Lake(settings.lake), Routes(folder)
+    journals = {kind: Journal(folder / "log" / kind) for kind in ("predictions", "feedback")}
+    app = create_app(
+        routes=routes,
+        keys=Keys(folder, settings.gateway_key),
+        **journals,
+        follower=Follower(
+            store,
+            lake,
+            routes,
+            instance=f"{socket.gethostname()}:{port}:{os.getpid()}",
+            url=f"http://{host}:{port}",
+        ),
+        shipper=Shipper(journals, lake),
     )
-    app = create_app(routes=routes, keys=keys, predictions=predictions, feedback=feedback, follower=follower)
-    uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, timeout_graceful_shutdown=10)
+    signal.signal(signal.SIGTERM, _exit)  # uvicorn, once it has ended well, raises the signal again
+    uvicorn.run(
+        app,
+        host=host,
+        port=port,
+        log_level="warning",
+        access_log=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=10,
+    )
+
+
+def _exit(number: int, frame: FrameType | None) -> None:
+    sys.exit(0)
+
+
+def _port(environ: Mapping[str, str]) -> int:
+    text = environ.get("EVERGREEN_GATEWAY_PORT", "8900")
+    if not text.isdigit() or not 0 < int(text) < 65536:
+        raise UserError("EVERGREEN_GATEWAY_PORT", "must be a port, 1 to 65535", value=text)
+    return int(text)

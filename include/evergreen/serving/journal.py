@@ -1,28 +1,26 @@
-"""The prediction log on local disk: written before the answer, shipped to the lake later, exactly once.
+"""The prediction log on local disk: written before the answer, shipped to the lake later (see ``shipping``).
 
-Each worker appends JSON lines to a segment of its own. A segment that is full or old enough is closed by a rename; a
-closed segment is appended to the lake under its own name as tag, then removed: a crash in between ships it again, and
-the lake does nothing the second time. Segments of a dead worker are adopted at the next start.
+Each worker appends JSON lines to a segment of its own, which it holds by a lock of the operating system. A segment
+that is full or old enough is closed by a rename. The lock dies with its process, however that ends, and so does not
+depend on process ids: whoever finds a segment that nobody holds closes it.
+
+A line is handed to the operating system before its answer goes out, so it survives the end of the process by any
+signal. It is not forced to the disk (fsync): that would cost every answer milliseconds, so the machine's own crash or
+loss of power may take the last seconds of lines (what the kernel has not written yet) with it.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
 import os
 import threading
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
-
-from evergreen import faults
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-    from evergreen.lake.lake import Lake
+from typing import Any
 
 log = logging.getLogger(__name__)
 
@@ -30,102 +28,113 @@ MAX_BYTES = 4 << 20
 
 
 class Journal:
-    """Log of one kind (``predictions`` or ``feedback``) of one worker.
+    """Log of one kind of one worker. Safe to use from several threads.
 
     Args:
-        folder: Where segments lie; shared by all workers of the machine.
-        kind: First part of the lake's table name.
+        folder: Where segments lie, a folder per model; shared by all workers of the machine.
         max_age_seconds: A segment with lines in it is closed after so long.
+        max_bytes: A segment is closed at this size.
     """
 
-    def __init__(self, folder: Path, kind: str, *, max_age_seconds: float = 5.0) -> None:
-        self.folder, self.kind, self.max_age_seconds = folder / kind, kind, max_age_seconds
-        self.folder.mkdir(parents=True, exist_ok=True)
+    def __init__(self, folder: Path, *, max_age_seconds: float = 5.0, max_bytes: int = MAX_BYTES) -> None:
+        self.folder, self._max_age_seconds, self._max_bytes = folder, max_age_seconds, max_bytes
         self.failed_lines = 0
         self._lock = threading.Lock()
-        self._open: dict[str, tuple[TextIO, Path, float]] = {}
-        self._adopt()
+        self._open: dict[str, _Segment] = {}
 
     def write(self, model: str, lines: Sequence[Mapping[str, Any]]) -> None:
-        """Appends lines and hands them to the operating system before it returns.
+        """Appends lines, all or none, and hands them to the operating system before it returns.
 
         Raises:
             OSError: When the disk takes no more; the lines are counted in ``failed_lines``.
         """
-        text = "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines)
+        data = "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines).encode()
         with self._lock:
             try:
-                handle, _, _ = self._segment(model)
-                handle.write(text)
-                handle.flush()
+                segment = self._open.get(model)
+                if segment is None:
+                    segment = self._open[model] = _Segment(self.folder / model)
+                segment.append(data)
             except OSError:
                 self.failed_lines += len(lines)
+                if segment is not None and segment.is_broken:
+                    self._close(model)
                 raise
 
     def close_due(self, *, everything: bool = False) -> None:
-        """Closes segments that are old or large enough."""
+        """Closes segments that are full, or old while none of that model waits to be shipped, and orphaned ones.
+
+        So a lake that is away for long leaves few large segments and not many small ones.
+        """
         now = time.monotonic()
         with self._lock:
-            for model, (handle, path, since) in list(self._open.items()):
-                if everything or now - since >= self.max_age_seconds or handle.tell() >= MAX_BYTES:
-                    handle.close()
-                    del self._open[model]
-                    path.rename(path.with_suffix(".closed"))
+            for model, segment in list(self._open.items()):
+                old = now - segment.since >= self._max_age_seconds and not any(segment.path.parent.glob("*.closed"))
+                if everything or old or segment.size >= self._max_bytes:
+                    self._close(model)
+        self._adopt()
 
-    def ship(self, lake: Lake) -> int:
-        """Appends closed segments to the lake, oldest first; gives the number of rows shipped."""
-        shipped = 0
-        for path in sorted(self.folder.glob("*/*.closed"), key=lambda each: each.stat().st_mtime_ns):
-            rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if _whole(line)]
-            if rows:
-                faults.point("journal.ship:before")
-                lake.table(f"{self.kind}/{path.parent.name}").append_once(
-                    _table(rows), path.stem, point="journal.commit"
-                )
-                faults.point("journal.ship:after")
-            path.unlink()
-            shipped += len(rows)
-        return shipped
+    def closed(self) -> Iterator[Path]:
+        """Closed segments, oldest first by their names; another worker may remove them at any time."""
+        return iter(sorted(self.folder.glob("*/*.closed"), key=lambda path: path.name))
 
-    def _segment(self, model: str) -> tuple[TextIO, Path, float]:
-        found = self._open.get(model)
-        if found is None:
-            folder = self.folder / model
-            folder.mkdir(parents=True, exist_ok=True)
-            path = folder / f"{os.getpid()}-{uuid.uuid4().hex}.open"
-            found = self._open[model] = (path.open("a", encoding="utf-8"), path, time.monotonic())
-        return found
+    def _close(self, model: str) -> None:
+        segment = self._open.pop(model)
+        try:
+            segment.close()
+        except OSError as error:
+            log.error("Could not close %s; it is adopted later: %s", segment.path, error)
 
     def _adopt(self) -> None:
         for path in self.folder.glob("*/*.open"):
-            owner = int(path.name.split("-")[0])
-            if owner == os.getpid() or not _is_alive(owner):
+            try:
+                handle = os.open(path, os.O_RDWR)
+            except FileNotFoundError:
+                continue
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 path.rename(path.with_suffix(".closed"))
+                log.info("Adopted %s, which nobody holds", path.name)
+            except (BlockingIOError, FileNotFoundError):
+                pass
+            finally:
+                os.close(handle)
 
 
-def _whole(line: str) -> bool:
-    """A line that a crash cut is no answer that was given: it is written before the answer."""
-    try:
-        json.loads(line)
-    except ValueError:
-        log.warning("Dropped a cut line of the log: %s", line[:100])
-        return False
-    return True
+class _Segment:
+    """An open file that this process alone holds."""
 
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        while True:
+            self.path = folder / f"{time.time_ns():020d}-{uuid.uuid4().hex}.open"
+            self._handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+            try:
+                fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(self._handle)
+                continue
+            if self.path.exists():  # else it was adopted before it was locked
+                break
+            os.close(self._handle)
+        self.size, self.since, self.is_broken = 0, time.monotonic(), False
 
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    def append(self, data: bytes) -> None:
+        """Appends whole lines or nothing."""
+        written = 0
+        try:
+            while written < len(data):
+                written += os.write(self._handle, data[written:])
+        except OSError:
+            try:
+                os.ftruncate(self._handle, self.size)
+            except OSError:
+                self.is_broken = True  # it ends in a cut line, after which no other may come
+            raise
+        self.size += len(data)
 
-
-def _table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
-    import pyarrow as pa
-
-    kinds = {"version": pa.int64(), "seq": pa.int64()}
-    names = list(rows[0])
-    return pa.table({name: pa.array([row.get(name) for row in rows], kinds.get(name, pa.string())) for name in names})
+    def close(self) -> None:
+        try:
+            self.path.rename(self.path.with_suffix(".closed"))
+        finally:
+            os.close(self._handle)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from evergreen.errors import DataError
+from evergreen.serving.identity import row_id
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -14,6 +18,14 @@ if TYPE_CHECKING:
     from evergreen.features.on_demand import OnDemand
     from evergreen.features.signature import Signature
     from evergreen.training.bundle import Loaded
+
+log = logging.getLogger(__name__)
+
+FEW_ROWS = 64
+"""Up to so many rows go to the model as Python values, which is quicker than columns."""
+
+GOLDEN_TOLERANCE = 1e-6
+"""Relative; looser than a deployment's own check, since a gateway may run on another kind of processor."""
 
 
 @dataclass(frozen=True)
@@ -28,10 +40,10 @@ class Served:
 
     @classmethod
     def load(cls, folder: Path) -> Served:
-        """Loads a bundle's folder; every file's hash is checked.
+        """Loads a bundle's folder, checks every file's hash and the golden rows, and warms all that answering uses.
 
         Raises:
-            DataError: When the folder is missing or not as it was written.
+            DataError: When the folder is missing, not as it was written, or predicts otherwise than at training.
         """
         from evergreen.features.on_demand import OnDemand
         from evergreen.features.signature import Signature
@@ -41,48 +53,83 @@ class Served:
         bundle = load(folder)
         views = [FeatureView.model_validate(view) for view in bundle.document["on_demand"]]
         facts = bundle.document["facts"]
-        return cls(
+        made = cls(
             bundle,
             Signature.from_dict(facts["signature"]),
             tuple(OnDemand(view, bundle.workspace) for view in views),
             tuple(facts["identity"]),
             facts["event_time"],
         )
+        made._warm()
+        return made
 
-    def frame(self, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+    def frame(self, rows: Sequence[Mapping[str, Any]], now: datetime) -> pa.Table:
         """The model's columns of rows that a caller sent.
 
         Raises:
-            UserError: Naming every row and field that is not as the model takes it.
+            RequestErrors: Naming every row and field that is not as the model takes it.
+            DataError: When an on-demand view fails on them.
         """
         from evergreen.features.request import request_frame
 
-        return request_frame(self.signature, rows, self.on_demand, now=datetime.now(UTC))
+        return request_frame(self.signature, rows, self.on_demand, now=now)
 
     def predict(self, frame: pa.Table) -> list[Any]:
-        """Predictions as JSON values: a number a row, or a mapping of class to probability."""
-        found = self.bundle.predict(frame).tolist()
+        """Predictions as JSON values: a number a row, or a mapping of class to probability.
+
+        Raises:
+            DataError: When one is not a finite number.
+        """
+        import numpy as np
+
+        if frame.num_rows <= FEW_ROWS:
+            found = self.bundle.predict_rows(frame.select(self.bundle.features).to_pylist())
+        else:
+            found = self.bundle.predict(frame)
+        if len(found) != frame.num_rows or not np.isfinite(found).all():
+            raise DataError(f"model {self.bundle.model}", "must give a finite prediction for every row")
         if self.bundle.task != "multiclass":
-            return found
+            return list(found.tolist())
         classes = [str(value) for value in self.bundle.classes]
-        return [dict(zip(classes, shares, strict=True)) for shares in found]
+        return [dict(zip(classes, shares, strict=True)) for shares in found.tolist()]
 
     def row_ids(self, rows: Sequence[Mapping[str, Any]], frame: pa.Table) -> list[str | None]:
-        """The identities by which the rows' labels will be found in the label's dataset; ``None`` where one lacks."""
-        import pyarrow as pa
+        """The identities by which the rows' labels will be found in the label's dataset; ``None`` where one lacks.
 
-        from evergreen.lake.rows import digest
+        The event time counts only where the caller named it: one that was assumed belongs to no row.
+        """
+        from evergreen.features.signature import EVENT_TIME
 
-        keys = {}
+        columns: dict[str, list[Any]] = {}
         for name in self.identity:
-            if name == self.event_column:
-                keys[name] = frame["_event_time"]
-            elif name in frame.column_names:
-                keys[name] = frame[name]
+            if name in self.signature.request:
+                columns[name] = frame[name].to_pylist()
+            elif name == self.event_column:
+                moments = frame["_event_time"].to_pylist()
+                told = [row.get(EVENT_TIME) is not None for row in rows]
+                columns[name] = [moment if known else None for moment, known in zip(moments, told, strict=True)]
             else:
                 return [None] * len(rows)
-        ids = digest(pa.table(keys), list(keys)).to_pylist()
-        complete = [all(key.slice(i, 1).null_count == 0 for key in keys.values()) for i in range(len(rows))]
-        names = {"event_time", self.event_column}
-        told = [self.event_column not in self.identity or bool(names & row.keys()) for row in rows]
-        return [row_id if c and t else None for row_id, c, t in zip(ids, complete, told, strict=True)]
+        return [row_id(dict(zip(columns, key, strict=True))) for key in zip(*columns.values(), strict=True)]
+
+    def _warm(self) -> None:
+        """Predicts the golden rows, and one of them as if a caller had sent it."""
+        golden = self.bundle.document["golden"]
+        if not golden["rows"]:
+            return
+        scale = max(1.0, *(abs(value) for value in _flat(golden["predictions"])))
+        difference = self.bundle.golden_difference()
+        if not difference <= GOLDEN_TOLERANCE * scale:
+            rule = "must predict its golden rows as at training"
+            raise DataError(f"bundle {self.bundle.folder}", rule, value=f"a difference of {difference:g}")
+        sent = {**self.signature.request, **self.signature.looked_up}
+        try:
+            for count in (1, 2):
+                rows = [{name: golden["rows"][0].get(name) for name in sent}] * count
+                self.predict(self.frame(rows, datetime.now(UTC)))
+        except Exception as error:  # columns that are no features are null here, which the views need not take
+            log.info("Did not warm %s with a request: %s", self.bundle.model, error)
+
+
+def _flat(values: Sequence[Any]) -> list[float]:
+    return [each for value in values for each in (value if isinstance(value, list) else [value])]

@@ -21,8 +21,13 @@ class FileSource(Frozen):
         path: Relative to the landing root; may hold ``{as_of}`` (the run's key) and the wildcards ``*``, ``**``, ``?``.
             A folder is read with hive partitions (``year=2013/part.parquet``). With ``{as_of}`` each run reads its own
             files whole; without, each run reads the rows of its interval and of ``late_window`` before it.
+        kind: Only files so far.
         format: Taken from the ending when absent (``.csv``, ``.csv.zip``, ``.zip``, ``.csv.gz``, ``.parquet``).
+        delimiter: Of CSV.
+        encoding: Of CSV, by Python's name of it.
+        null_values: Texts of a CSV field that mean "no value".
         when_missing: ``wait`` retries until ``wait_timeout``; ``fail`` fails at once; ``skip`` ends the run skipped.
+        wait_timeout: Wall-clock time that ``wait`` waits.
     """
 
     kind: Literal["files"] = "files"
@@ -55,7 +60,11 @@ class FileSource(Frozen):
 
 
 class Schedule(Frozen):
-    """When an interval closes: a cron expression in the dataset's time zone."""
+    """When an interval closes.
+
+    Attributes:
+        cron: Five fields, in the dataset's time zone. Its instants are the partition keys: each ends an interval.
+    """
 
     cron: str
 
@@ -107,15 +116,21 @@ class Dataset(Resource):
     """A published, append-only table of row versions.
 
     Attributes:
+        description: For people.
+        owner: Whom to ask; becomes a tag and the tasks' owner in Airflow.
+        timezone: IANA name; keys, wall-clock times of the files and ``cron`` are read in it.
         select: SQL on ``source`` (the rows just read); its result are the dataset's columns.
         columns: Types of the source's columns that are needed; a file without one of them is refused, a row whose
             value cannot be cast is quarantined. Columns not named here are not read when this is given.
         event_time: Column after ``select``; absent for whole snapshots.
         entity: Key columns; a row's identity is these plus the event time, of snapshots these alone.
+        dedupe: Of several rows of one identity within a run the one known (or read) last, the first, or none stays.
         availability_delay: A row becomes known this long after its event time.
         known_at: Column after ``select`` that says when a row became known.
         late_window: Rows older than the interval's start by more than this are quarantined.
+        expectations: What must hold of the rows.
         max_quarantined: Share of the rows read above which the run stops and publishes nothing.
+        retention: Kept for later: nothing is deleted yet.
     """
 
     source: FileSource

@@ -12,7 +12,12 @@ from evergreen.spec.timing import Duration
 
 
 class Feature(Frozen):
-    """One output column."""
+    """One output column.
+
+    Attributes:
+        type: What the column is cast to; a value that does not fit is an error.
+        description: For people.
+    """
 
     type: DType = "float"
     description: str = ""
@@ -22,6 +27,8 @@ class FeatureView(Resource):
     """A transform and what it gives.
 
     Attributes:
+        description: For people.
+        owner: Whom to ask; becomes a tag and the tasks' owner in Airflow.
         kind: ``materialized`` is computed on schedule from datasets; ``on_demand`` from the request's own columns.
         reads: Datasets, tables of the SQL by these names; the first drives. Empty for ``on_demand``.
         entity: Key columns of the output; a request brings them under the same names.
@@ -31,6 +38,8 @@ class FeatureView(Resource):
             ``known_at`` says when a row became known; without it, ``timestamp`` plus ``availability_delay``.
         lookback: How far before the interval's start input rows are handed to the transform.
         ttl: A value older than this at prediction time counts as missing.
+        availability_delay: Of a row without a ``known_at`` of its own.
+        outputs: The columns that are features, by name.
     """
 
     kind: Literal["materialized", "on_demand"] = "materialized"

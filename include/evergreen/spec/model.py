@@ -23,7 +23,14 @@ GREATER_IS_BETTER = frozenset({"roc_auc", "average_precision", "accuracy", "f1_m
 
 
 class Label(Frozen):
-    """The column to predict. A row counts as mature ``delay`` after its event time."""
+    """The column to predict.
+
+    Attributes:
+        dataset: A dataset with an event time; its calendar is the model's.
+        column: The column to predict; a row without a value has no label (yet).
+        delay: A row counts as mature this long after its event time; younger labels are left out, since those that
+            come first are not like the others.
+    """
 
     dataset: str
     column: Column
@@ -31,14 +38,28 @@ class Label(Frozen):
 
 
 class Split(Frozen):
-    """Time-ordered parts of the labelled rows: fit, then validation (early stopping), then test (the gate's)."""
+    """Time-ordered parts of the labelled rows: fit, then validation (early stopping), then test (the gate's).
+
+    Attributes:
+        test: Length of the last part, which only the gate sees.
+        validation: Length of the part before it.
+    """
 
     test: Duration = timedelta(days=14)
     validation: Duration = timedelta(days=7)
 
 
 class LightGBM(Frozen):
-    """Gradient boosting by LightGBM; ``params`` are its own."""
+    """Gradient boosting by LightGBM.
+
+    Attributes:
+        kind: Names the trainer.
+        params: LightGBM's own parameters, such as ``learning_rate``; none that reads or writes files.
+        rounds: At most so many trees.
+        early_stopping_rounds: Stops when the validation rows' metric has not improved for so many.
+        seed: Of all that is random.
+        threads: Of LightGBM; recorded, since the result may depend on them.
+    """
 
     kind: Literal["lightgbm"] = "lightgbm"
     params: dict[str, Any] = Field(default_factory=dict)
@@ -49,7 +70,15 @@ class LightGBM(Frozen):
 
 
 class SklearnEstimator(Frozen):
-    """A scikit-learn estimator by import path, behind imputation and one-hot encoding."""
+    """A scikit-learn estimator by import path, behind imputation and one-hot encoding.
+
+    Attributes:
+        kind: Names the trainer.
+        estimator: Import path of the class.
+        params: Arguments of the class.
+        seed: Its ``random_state``.
+        threads: Its ``n_jobs``.
+    """
 
     kind: Literal["sklearn"]
     estimator: str = Field(
@@ -72,7 +101,12 @@ Trainer = Annotated[
 
 
 class Bound(Frozen):
-    """Closed bounds of a metric."""
+    """Closed bounds of a metric.
+
+    Attributes:
+        min: Least value.
+        max: Largest value.
+    """
 
     min: float | None = None
     max: float | None = None
@@ -107,13 +141,22 @@ class Gate(Frozen):
 
 
 class Approval(Frozen):
-    """Who says yes after the gate."""
+    """Who says yes after the gate.
+
+    Attributes:
+        policy: Only ``auto`` so far: what the gate accepts is promoted.
+    """
 
     policy: Literal["auto"] = "auto"
 
 
 class Deployment(Frozen):
-    """How a promoted version takes over."""
+    """How a promoted version takes over.
+
+    Attributes:
+        strategy: Only ``direct`` so far: all requests at once.
+        max_latency_ms: A candidate whose median time for one row is above this is not deployed.
+    """
 
     strategy: Literal["direct"] = "direct"
     max_latency_ms: float = Field(default=250.0, gt=0)
@@ -145,7 +188,14 @@ class Drift(Frozen):
 
 
 class Monitoring(Frozen):
-    """What is watched. ``reference_versions`` are scored beside the champion (``first``: the first ever promoted)."""
+    """What is watched.
+
+    Attributes:
+        metric: The one that is followed; absent, the gate's.
+        min_labels: With fewer mature labels a period has no figure.
+        drift: When the features of a period count as drifted.
+        reference_versions: Versions that are scored beside the champion; ``first`` is the first ever promoted.
+    """
 
     metric: Metric | None = None
     min_labels: int = Field(default=100, ge=1)
@@ -181,7 +231,11 @@ class Retraining(Frozen):
 
 
 class Compute(Frozen):
-    """Where a step runs."""
+    """Where a step runs.
+
+    Attributes:
+        kind: Only ``local`` so far: in an Airflow worker.
+    """
 
     kind: Literal["local"] = "local"
 
@@ -190,12 +244,25 @@ class Model(Resource):
     """A model's whole life.
 
     Attributes:
+        description: For people.
+        owner: Whom to ask; becomes a tag and the tasks' owner in Airflow.
+        team: For people.
+        task: What kind of label it is.
+        label: What is predicted.
         prediction_lead: A prediction is asked this long before the event time.
         request: Columns of the label's dataset that a caller sends. They are features unless in ``exclude``; the
             known-time cut does not apply to them; any other column of that dataset is refused as a leak.
         features: Feature views whose outputs are features.
         exclude: Request columns or outputs that are sent or computed but not fed to the model (keys, mostly).
         window: Only labelled rows this recent are trained on; absent, all.
+        split: How the labelled rows are parted by time.
+        trainer: What learns.
+        gate: When a candidate may be promoted.
+        approval: Who says yes after the gate.
+        deployment: How a promoted version takes over.
+        monitoring: What is watched.
+        retraining: Which causes ask for a new training.
+        compute: Where a step runs, by the step's name.
     """
 
     team: str = ""

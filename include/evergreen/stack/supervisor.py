@@ -95,6 +95,7 @@ class Supervisor:
         secrets, _ = passwords.load_or_generate(self.instance.passwords)
         self.state.ports = ports.choose(self.environ, before.ports if before else {})
         self.state.parts[POSTGRES] = Part()
+        self._reserve.touch(mode=0o600)
         self._reserve.write_bytes(bytes(RESERVE_BYTES))
         self._guard()
         self._save()

@@ -136,6 +136,7 @@ def publish(ctx: StepContext) -> Outcome:
         changed_known_at=end,
         source_known_at=dataset.known_at is not None,
         full_snapshot=dataset.event_time is None,
+        as_of=ctx.as_of,
         tag=ctx.key,
         point="publish.commit",
     )

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast, get_args
+from typing import TYPE_CHECKING, Any
 
-from evergreen.errors import DataError
 from evergreen.steps.context import StepContext
-from evergreen.tracking.record import Library
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from evergreen.tracking.record import TrainingRecord
     from evergreen.training.fit import Fitted
-
-EXAMPLE_ROWS = 5
 
 
 def training_record(
@@ -39,10 +35,11 @@ def training_record(
     """
     from evergreen.evaluation.metrics import compute
     from evergreen.features.signature import signature, views_of
-    from evergreen.tracking.record import DataInput, Flavor, TrainingRecord
+    from evergreen.tracking.record import DataInput, TrainingRecord
     from evergreen.training.bundle import save
-    from evergreen.training.environment import environment, requirements
+    from evergreen.training.environment import environment
     from evergreen.training.labels import encode_labels
+    from evergreen.training.record import flavor_of
 
     model = ctx.model
     test = frame.take(fitted.parts.test)
@@ -70,7 +67,6 @@ def training_record(
     )
     predicted = fitted.predict(test)
     scores = compute(model.task, encode_labels(model.task, test["_label"], fitted.classes), predicted)
-    example = test.slice(0, EXAMPLE_ROWS)
     inputs = [DataInput(name, str(version), f"{ctx.lake.uri}/{name}") for name, version in used.items()]
     inputs.append(DataInput("training set", sha, f"{ctx.lake.uri}/training_sets/{sha}.parquet", rows=frame.num_rows))
     return TrainingRecord(
@@ -81,23 +77,10 @@ def training_record(
         metrics={f"test_{name}": value for name, value in scores.values.items()},
         tags=_tags(ctx, fitted, sha) | {"environment": environment().digest},
         bundle=folder,
-        flavor=Flavor(
-            library=_library(fitted),
-            native=fitted.estimator.native,
-            features=fitted.encoder.names,
-            example=fitted.encoder.transform(example),
-            predicted=fitted.predict(example),
-            requirements=requirements(fitted.library),
-        ),
+        flavor=flavor_of(fitted, test),
         curves=fitted.curves,
         inputs=inputs,
     )
-
-
-def _library(fitted: Fitted) -> Library:
-    if fitted.library not in get_args(Library):
-        raise DataError("trainer", f"must be of {', '.join(get_args(Library))}", value=fitted.library)
-    return cast(Library, fitted.library)
 
 
 def _tags(ctx: StepContext, fitted: Fitted, sha: str) -> dict[str, Any]:

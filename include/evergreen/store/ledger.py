@@ -40,6 +40,12 @@ class Ledger:
         with self._store.transaction() as connection:
             return list(connection.scalars(query))
 
+    def heads(self) -> dict[str, int]:
+        """Number of the newest entry of every model that has one; one look for a fleet."""
+        query = select(promotions.c.model, func.max(promotions.c.seq).label("newest")).group_by(promotions.c.model)
+        with self._store.transaction() as connection:
+            return {row.model: row.newest for row in connection.execute(query)}
+
     def seq(self, model: str) -> int:
         """Number of the newest entry, 0 if there is none: what a plan is made against."""
         query = select(func.coalesce(func.max(promotions.c.seq), 0)).where(promotions.c.model == model)

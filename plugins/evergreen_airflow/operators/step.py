@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.sdk import BaseOperator
@@ -52,6 +53,8 @@ class StepOperator(BaseOperator):
 
     template_fields: Sequence[str] = ()
     ui_color = "#e8f5e9"
+    made: Mapping[str, str] = MappingProxyType({})
+    """Targets of the links, known when the step has ended."""
 
     def __init__(
         self,
@@ -70,7 +73,6 @@ class StepOperator(BaseOperator):
         self.step, self.kind, self.resource = step, kind, resource
         self.takes, self.wait_timeout = takes, wait_timeout
         self.operator_extra_links = extra_links
-        self.made: dict[str, str] = {}
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Runs the step and returns its output, small JSON, for the tasks after it."""

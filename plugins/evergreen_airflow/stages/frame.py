@@ -56,7 +56,6 @@ def stage_dag(
     dag = DAG(
         f"{resource.name}.{stage}",
         description=resource.description or None,
-        default_args={"owner": owner},
         doc_md=_documentation(resource, doc, broken),
         tags=tags,
         catchup=False,
@@ -65,7 +64,7 @@ def stage_dag(
         **more,
     )
     with dag:
-        _chain(kind, resource.name, work)
+        _chain(kind, resource.name, work, owner)
     return dag
 
 
@@ -78,12 +77,13 @@ def _installation() -> dict[str, Any]:
     }
 
 
-def _chain(kind: Kind, resource: str, work: Sequence[Work]) -> None:
+def _chain(kind: Kind, resource: str, work: Sequence[Work], owner: str) -> None:
     done: tuple[str, ...] = ()
     before: StepOperator | None = None
     for each in work:
         task = StepOperator(
             task_id=each.step,
+            owner=owner,
             step=each.step,
             kind=kind,
             resource=resource,

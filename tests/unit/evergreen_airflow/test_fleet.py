@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import pytest
@@ -38,3 +39,14 @@ def test_a_calendar_that_is_no_date_says_so(workspace: Path, monkeypatch: pytest
     monkeypatch.setenv("EVERGREEN_CALENDAR_FROM", "soon")
     with pytest.raises(UserError, match="EVERGREEN_CALENDAR_FROM must be an ISO date, got 'soon'"):
         Fleet.of("ingest")
+
+
+def test_the_collector_works_again_after_a_fleet_was_built(workspace: Path) -> None:
+    states = [gc.isenabled() for _ in Fleet.of("train").models()]
+    assert states == [False] and gc.isenabled()
+    fleet = Fleet.of("train")
+    with pytest.raises(RuntimeError, match="a builder that fails"):
+        for _ in fleet.models():
+            raise RuntimeError("a builder that fails")
+    gc.collect()
+    assert gc.isenabled()

@@ -1,4 +1,4 @@
-"""A real MLflow server on a free loopback port, for this folder's tests."""
+"""A real MLflow server on a free loopback port, one for all integration tests that need it."""
 
 from __future__ import annotations
 
