@@ -23,12 +23,15 @@ def register(app: typer.Typer) -> None:
 def up(
     instance: InstanceName = None,
     workspace: Annotated[Path | None, typer.Option(help="Folder with datasets/, features/ and models/.")] = None,
+    calendar_from: Annotated[
+        str | None, typer.Option(help="First day of the ingestion calendars; one in the future keeps them quiet.")
+    ] = None,
 ) -> None:
     """Start PostgreSQL, Airflow, MLflow and the gateway, and leave them running."""
     from evergreen.stack import instances
     from evergreen.stack.stack import Stack
 
-    stack = Stack(instances.resolve(instance), workspace=workspace, on_progress=typer.echo)
+    stack = Stack(instances.resolve(instance), workspace=workspace, calendar_from=calendar_from, on_progress=typer.echo)
     if stack.is_running():
         typer.echo("It runs already.")
     else:

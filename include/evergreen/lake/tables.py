@@ -108,7 +108,10 @@ class Table:
         as_of: str | None = None,
         point: str = "publish.commit",
     ) -> Appended:
-        """Appends the rows that are new or changed as row versions; called again with the same rows it does nothing.
+        """Appends the rows that are new or changed as row versions; rows that the table says already change nothing.
+
+        A tag is committed once: called again with it, the method says what that commit did and does nothing, whatever
+        was published since.
 
         A row is compared by ``_row_hash`` with the newest version of its ``_row_id`` that was known by ``until``, so
         that a run of an old interval is judged by what was known then. The first version keeps the ``_known_at`` it
@@ -123,7 +126,7 @@ class Table:
         Args:
             rows: User and system columns except ``_commit``, one row per identity. Except in a full snapshot the
                 identity includes the event time (older versions are looked for at the same event times only).
-            tag: Names the write in the table's history (a step's key).
+            tag: Identifies the write for ever, also in the table's history (a step's key); "" for one without a name.
             until: End of the run's interval.
             changed_known_at: Known time of changed rows and tombstones; ``until`` by default.
             source_known_at: ``_known_at`` comes from the source itself.
@@ -141,7 +144,12 @@ class Table:
             raise TypeError("append_versions(full_snapshot=True) needs as_of")
         changed = changed_known_at or until
 
+        app_id = f"evergreen.once/{tag}"
+
         def attempt(snapshot: delta.Snapshot) -> Appended:
+            before = snapshot.transaction(app_id) if tag else None
+            if before is not None:
+                return _done_before(snapshot, rows, before)
             fitted = fit(rows, snapshot.schema, self._place)
             stored = snapshot.scan(versions.KEYS, None if full_snapshot else _event_range(rows))
             chosen = versions.new(rows, stored, until=until, changed_known_at=changed, source=source_known_at)
@@ -156,7 +164,8 @@ class Table:
             if fresh.num_rows:
                 number = _sequence(snapshot) + 1
                 fresh = _set(fresh, "_commit", _repeat(number, fresh.num_rows))
-                self._drilled(point, lambda: snapshot.append(fresh, {_SEQUENCE: number}, {"evergreen.tag": tag}))
+                marks = {_SEQUENCE: number, **({app_id: number} if tag else {})}
+                self._drilled(point, lambda: snapshot.append(fresh, marks, {"evergreen.tag": tag}))
             return Appended(snapshot.version, fresh.num_rows - deleted, unchanged, deleted)
 
         return self._retried(rows.schema, attempt)
@@ -329,6 +338,16 @@ class Table:
 
 def _sequence(snapshot: delta.Snapshot) -> int:
     return snapshot.transaction(_SEQUENCE) or 0
+
+
+def _done_before(snapshot: delta.Snapshot, rows: pa.Table, number: int) -> Appended:
+    """What an earlier commit of the same rows did, from the row versions that it left."""
+    import pyarrow.compute as pc
+
+    left = snapshot.scan(["_row_id", "_deleted"], pc.field("_commit") == number)
+    deleted = _count_true(left.column("_deleted"))
+    given = _count_true(pc.is_in(rows.column("_row_id"), value_set=left.column("_row_id").combine_chunks()))
+    return Appended(snapshot.version, left.num_rows - deleted, rows.num_rows - given, deleted)
 
 
 def _filters(

@@ -39,3 +39,28 @@ def split(rows: pa.Table, verdict: Verdict, *, as_of: str) -> tuple[pa.Table, pa
     keep[indices] = False
     good = rows.filter(pa.array(keep)) if indices else rows
     return good.drop_columns(places), to_table(rejects, stage="validate", as_of=as_of)
+
+
+def not_there(broken: pa.Table, kept: pa.Table) -> pa.Table:
+    """The quarantined rows that were not kept before, when a repaired source is read again.
+
+    A row is the same by all but its line: a repair above it moves it. Equal rows count as often as they stand.
+
+    Args:
+        broken: Of this run.
+        kept: Of earlier runs of the same interval.
+    """
+    from collections import Counter
+
+    import pyarrow as pa
+
+    names = [name for name in broken.column_names if name != "line" and name in kept.column_names]
+    before = Counter(tuple(row.values()) for row in kept.select(names).to_pylist())
+    fresh = []
+    for index, row in enumerate(broken.select(names).to_pylist()):
+        same = tuple(row.values())
+        if before[same] > 0:
+            before[same] -= 1
+        else:
+            fresh.append(index)
+    return broken.take(pa.array(fresh, type=pa.int64()))

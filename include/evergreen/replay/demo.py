@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -129,15 +130,10 @@ def table(console: Console, periods: Sequence[Mapping[str, Any]], metric: str) -
     from rich.table import Table
 
     shown = Table(title=f"{metric}: the first model, frozen, against what served")
-    for name in ("as_of", "rows", "quarantined", "champion", "frozen", "served", "drift", "what happened"):
-        shown.add_column(name, justify="left" if name in ("as_of", "what happened") else "right")
+    for name in ("as_of", "rows", "bad", "champion", "frozen", "served", "drift", "what happened, and why"):
+        text = name.startswith(("as_of", "what"))
+        shown.add_column(name, justify="left" if text else "right", no_wrap=not name.startswith("what"))
     for period in periods:
-        happened = [
-            f"{event['kind'].replace('_', ' ')}{'' if event['version'] is None else ' v' + str(event['version'])}"
-            f" ({event['cause'][:60]})"
-            for event in period["events"]
-            if event["kind"] != "trained"
-        ]
         shown.add_row(
             period["as_of"],
             f"{period['rows_good']:,}",
@@ -145,9 +141,17 @@ def table(console: Console, periods: Sequence[Mapping[str, Any]], metric: str) -
             "" if period["champion_version"] is None else f"v{period['champion_version']}",
             *("" if period[key] is None else f"{period[key]:.4g}" for key in ("metric_frozen", "metric_served")),
             {True: "yes", False: "no", None: ""}[period["drift"]],
-            "; ".join(happened),
+            "; ".join(_briefly(event) for event in period["events"] if event["kind"] != "trained"),
         )
     console.print(shown)
+
+
+def _briefly(event: Mapping[str, Any]) -> str:
+    """One event in a few words; who it was where a person or the machine acted, else the cause."""
+    version = "" if event["version"] is None else f" v{event['version']}"
+    words = f"{event['kind'].replace('_', ' ')}{version}"
+    by_machine = event["cause"] == "evergreen"
+    return words if by_machine else f"{words} ({event['cause'].replace(',', ', ')})"
 
 
 def run(example: Example, home: Path, *, root: Path, periods: int | None = None) -> Path:
@@ -173,7 +177,7 @@ def run(example: Example, home: Path, *, root: Path, periods: int | None = None)
     from evergreen.store.store import Store
 
     began = time.monotonic()
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 140)
     state = home / "demo" / example.name
     declared = root / "include" / "examples" / example.name
     workspace = load(declared)

@@ -30,17 +30,32 @@ log = logging.getLogger(__name__)
 
 MAX_ROWS = 10_000
 MAX_BYTES = 16 << 20
-THREADS = 4
+THREADS = 2
 """Calls answered at once; more threads only fight for the interpreter."""
 
-STOP_SECONDS = 4.0
-"""How long the end waits for each thread; what is not shipped by then is at the next start."""
+STOP_SECONDS = 2.5
+"""How long the end waits for the threads; what is not shipped by then is at the next start."""
 
 
 class Strict(BaseModel):
     """A request's body; unknown fields are refused."""
 
     model_config = ConfigDict(extra="forbid")
+
+
+class ErrorDetail(BaseModel):
+    """What went wrong: of wrong rows every place, rule, value and remedy."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+    message: str
+
+
+class ErrorBody(BaseModel):
+    """The one form of all errors."""
+
+    error: ErrorDetail
 
 
 class Invocation(Strict):
@@ -86,15 +101,23 @@ def create_app(
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
         routes.restore()
-        for thread in (follower, shipper):
-            if thread is not None:
-                thread.start()
+        threads = [thread for thread in (shipper, follower) if thread is not None]
+        for thread in threads:
+            thread.start()
         yield
-        for thread in (follower, shipper):
-            if thread is not None:
-                thread.stop(STOP_SECONDS)
+        deadline = time.monotonic() + STOP_SECONDS
+        for thread in threads:
+            thread.ask_to_stop()
+        for thread in threads:
+            thread.finish(max(0.1, deadline - time.monotonic()))
 
-    app = FastAPI(title="Evergreen gateway", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="Evergreen gateway",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        responses={status: {"model": ErrorBody} for status in (401, 404, 413, 422, 503, 507)},
+    )
     app.add_middleware(Guard, keys=keys, max_bytes=MAX_BYTES)
     add_handlers(app)
 

@@ -61,11 +61,14 @@ class Follower(threading.Thread):
             if self._stop_asked.wait(self._poll_seconds if fault is None else 2.0):
                 return
 
-    def stop(self, timeout_seconds: float) -> None:
-        """Asks the thread to end and says goodbye to the store, if that answers."""
+    def ask_to_stop(self) -> None:
+        """Asks the thread to end; returns at once."""
+        self._stop_asked.set()
+
+    def finish(self, timeout_seconds: float) -> None:
+        """Waits a while for the thread's end and says goodbye to the store, if that answers."""
         from evergreen.store.gateways import Gateways
 
-        self._stop_asked.set()
         self.join(timeout_seconds)
         try:
             if self._store_fault is None and not self.is_alive():
@@ -81,6 +84,7 @@ class Follower(threading.Thread):
         """
         from evergreen.store.ledger import Ledger
 
+        heads: dict[str, int] = {}
         try:
             heads = Ledger(self._store).heads()
             self.last_seen = time.monotonic()
@@ -91,7 +95,8 @@ class Follower(threading.Thread):
             self._beat(heads)
         finally:
             for model, target in self._routes.targets().items():
-                if not target.is_complete:
+                is_newest = heads.get(model, target.route.seq) == target.route.seq
+                if is_newest and not target.is_complete:
                     self._guarded(model, target.route.seq, target.route)
             self._routes.save()
 

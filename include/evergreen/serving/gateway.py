@@ -58,7 +58,7 @@ def serve(environ: Mapping[str, str]) -> None:
         log_level="warning",
         access_log=False,
         timeout_keep_alive=75,
-        timeout_graceful_shutdown=10,
+        timeout_graceful_shutdown=2,  # with the threads' end less than the 5 s that the supervisor waits
     )
 
 

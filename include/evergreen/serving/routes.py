@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
@@ -22,6 +23,8 @@ log = logging.getLogger(__name__)
 
 KEPT_BUNDLES = 8
 """So many bundles beyond those in use stay on disk, for a rollback while the lake is away."""
+
+STALE_SECONDS = 3600.0
 
 
 @dataclass(frozen=True)
@@ -103,8 +106,9 @@ class Routes:
 
     def restore(self) -> None:
         """Loads what was served last, from local disk alone. What is broken is told, and mended by the follower."""
-        for leftover in self._bundles.glob(".*"):
-            shutil.rmtree(leftover, ignore_errors=True)
+        for leftover in self._bundles.glob(".fetch-*"):
+            if time.time() - leftover.stat().st_mtime > STALE_SECONDS:  # not one of another worker, now at it
+                shutil.rmtree(leftover, ignore_errors=True)
         path = self.folder / "routes.json"
         try:
             routes = [Route(**fields) for fields in json.loads(path.read_text(encoding="utf-8"))]
@@ -187,11 +191,16 @@ class Routes:
         """Replaces the local copy; a broken one goes only when the new one is here and has the right content."""
         from evergreen.lake.workspace import thaw
 
-        scratch = self._bundles / f".fetch-{uuid.uuid4().hex}"
+        target, scratch = self._bundles / digest, self._bundles / f".fetch-{uuid.uuid4().hex}"
         try:
             fresh = thaw(lake, digest, scratch)
-            shutil.rmtree(self._bundles / digest, ignore_errors=True)
-            fresh.rename(self._bundles / digest)
+            if target.is_dir():
+                target.rename(scratch / "broken")
+            try:
+                fresh.rename(target)
+            except OSError:
+                if not target.is_dir():  # else another worker was quicker
+                    raise
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 

@@ -75,9 +75,12 @@ class Shipper(threading.Thread):
             pause = self._pause_seconds if self.fault is None else min(30.0, pause * 2)
         self._round(everything=True)
 
-    def stop(self, timeout_seconds: float) -> None:
-        """Asks the thread to end and waits a while; what is not shipped by then is at the next start."""
+    def ask_to_stop(self) -> None:
+        """Asks the thread to end; returns at once."""
         self._stop_asked.set()
+
+    def finish(self, timeout_seconds: float) -> None:
+        """Waits a while for the thread's end; what is not shipped by then is at the next start."""
         self.join(timeout_seconds)
 
     def waiting(self) -> int:

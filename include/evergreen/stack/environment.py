@@ -124,6 +124,8 @@ def airflow(
             "task_instance_heartbeat_timeout": "20",
             "task_instance_heartbeat_timeout_detection_interval": "5",
         },
+        # At the default of 5 s, a task that fails, skips or is retried ends 5 s later: its supervisor sleeps through it.
+        "workers": {"min_heartbeat_interval": "1"},
         "logging": {"base_log_folder": str(instance.logs / "tasks")},
         "metrics": {"statsd_on": "False", "otel_on": "False"},
         "traces": {"otel_on": "False"},
@@ -138,4 +140,5 @@ def airflow(
         "AIRFLOW_HOME": str(instance.airflow_home),
         "PYTHONPATH": str(Path(__file__).parent / "airflow_config"),
         **values,
+        **config.extra_env,  # also where it names one of these
     }

@@ -38,6 +38,11 @@ class StepContext:
         return self.inp.resource
 
     @property
+    def claimer(self) -> str:
+        """The name under which this run claims requests: the same for each of its tries."""
+        return f"{self.inp.run.dag_id}/{self.inp.run.run_id}"
+
+    @property
     def as_of(self) -> str:
         """The run's key."""
         return self.inp.as_of

@@ -144,7 +144,9 @@ def run_step(inp: StepInput, settings: Settings) -> StepResult:
     head = {"step": inp.step, "kind": inp.kind, "resource": inp.resource, "as_of": inp.as_of, "work": inp.workspace}
     if step.depends is None:
         key = digest({**head, "run": inp.run.model_dump()})
-        return _result(key, inp, step.run(ctx))
+        acted = _result(key, inp, step.run(ctx))
+        faults.point(f"{inp.step}.event:before")
+        return acted
     key = digest({**head, "depends": dict(step.depends(ctx))})
     name = f"{inp.kind}.{inp.step}"
     stored = ctx.lake.manifests.get(name, key)

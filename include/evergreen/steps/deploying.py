@@ -178,6 +178,7 @@ def _record(ctx: StepContext, candidate: Candidate, verdict: str, reasons: list[
         reasons=reasons,
         key=f"deploy:{candidate.training_id}:{verdict}",
         version=candidate.version,
+        historic=verdict == "historic",
     )
     log.info("Deployment of %s version %s: %s (%s)", ctx.name, candidate.version, verdict, "; ".join(reasons))
 

@@ -9,7 +9,7 @@ from typing import Any
 from evergreen.errors import DataError
 from evergreen.steps import staging
 from evergreen.steps.context import StepContext
-from evergreen.steps.contract import Outcome, Step
+from evergreen.steps.contract import Outcome, Step, digest
 
 log = logging.getLogger(__name__)
 
@@ -18,6 +18,7 @@ def read_depends(ctx: StepContext) -> Mapping[str, Any]:
     """Depends on the content of the source's files and on whether this is the first load."""
     from evergreen.ingest.files import Skipped, fingerprint
 
+    _ = ctx.interval  # a wrong key is told as such, rather than as a file that is missing or waited for
     try:
         mark = fingerprint(ctx.dataset, as_of=ctx.as_of, landing=ctx.settings.landing)
     except Skipped:
@@ -105,14 +106,18 @@ def validate(ctx: StepContext) -> Outcome:
 
 
 def publish_depends(ctx: StepContext) -> Mapping[str, Any]:
-    """Depends on what was validated."""
-    checked = ctx.inp.inputs["validate"]
-    return {"good": checked["good"], "quarantined": checked["quarantined"]}
+    """Depends on what was validated and on what else was published for as_of: a file that is put back counts anew."""
+    from evergreen.store.row_counts import RowCounts
+
+    content = _content(ctx)
+    others = [run for run in RowCounts(ctx.store).runs(ctx.name, ctx.as_of) if run.details.get("content") != content]
+    return {"content": content, "after": others[-1].step_key if others else None}
 
 
 def publish(ctx: StepContext) -> Outcome:
     """Appends quarantine and row versions, exactly once, and counts."""
     from evergreen.lake.rows import with_system_columns
+    from evergreen.quality.quarantine import not_there
     from evergreen.store.resources import Seen
     from evergreen.store.row_counts import RowCounts
 
@@ -121,7 +126,9 @@ def publish(ctx: StepContext) -> Outcome:
     broken = staging.get(ctx.lake, checked["quarantined"])
     _, end = ctx.interval
     dataset = ctx.dataset
-    ctx.lake.table(f"quarantine/{ctx.name}").append_once(broken, ctx.key, point="quarantine.commit")
+    quarantine = ctx.lake.table(f"quarantine/{ctx.name}")
+    kept = quarantine.read(match={"as_of": ctx.as_of}) if quarantine.exists() else broken.schema.empty_table()
+    quarantine.append_once(not_there(broken, kept), ctx.key, point="quarantine.commit")
     known_at = good["__known_at"].combine_chunks()
     rows = with_system_columns(
         good.drop_columns(["__known_at"]),
@@ -149,7 +156,12 @@ def publish(ctx: StepContext) -> Outcome:
         good=good.num_rows,
         quarantined=broken.num_rows,
         superseded=first["superseded"],
-        details={"appended": appended.appended, "unchanged": appended.unchanged, "rows_source": first["rows_source"]},
+        details={
+            "appended": appended.appended,
+            "unchanged": appended.unchanged,
+            "rows_source": first["rows_source"],
+            "content": _content(ctx),
+        },
     )
     Seen(ctx.store).note_as_of(ctx.name, ctx.as_of, ctx.as_of_time)
     figures = {"version": appended.version, "appended": appended.appended, "unchanged": appended.unchanged}
@@ -158,6 +170,11 @@ def publish(ctx: StepContext) -> Outcome:
         {**figures, "good": good.num_rows, "quarantined": broken.num_rows, "superseded": first["superseded"]},
         event={"table": f"datasets/{ctx.name}", **figures},
     )
+
+
+def _content(ctx: StepContext) -> str:
+    first, checked = ctx.inp.inputs["read"], ctx.inp.inputs["validate"]
+    return digest([checked["good"], checked["quarantined"], first["rows_read"], first["superseded"]])
 
 
 def _is_first_load(ctx: StepContext) -> bool:

@@ -20,15 +20,22 @@ log = logging.getLogger(__name__)
 
 
 def evaluate_depends(ctx: StepContext) -> Mapping[str, Any]:
-    """Depends on the training and on the champions it is judged against."""
+    """Depends on the training, on the champions it is judged against and on the requests that it answers."""
     from evergreen.store.ledger import Ledger
 
     memory = Ledger(ctx.store).recent_champions(ctx.name, ctx.model.gate.memory)
-    return {"training": ctx.inp.inputs["train"]["training_id"], "against": memory}
+    return {**_answering(ctx), "against": memory}
 
 
 def evaluate(ctx: StepContext) -> Outcome:
     """Judges the candidate and records the decision; a refusal answers the requests."""
+    from evergreen.steps.learning import giving_back
+
+    with giving_back(ctx):
+        return _evaluate(ctx)
+
+
+def _evaluate(ctx: StepContext) -> Outcome:
     from evergreen.evaluation.compare import Predicted, judge
     from evergreen.evaluation.gate import decide
     from evergreen.evaluation.rows import rows_to_judge
@@ -65,7 +72,7 @@ def evaluate(ctx: StepContext) -> Outcome:
         seed=training.seed,
     )
     decision = decide(inputs)
-    Decisions(ctx.store).record(
+    stood = Decisions(ctx.store).record(
         kind="gate",
         resource=ctx.name,
         as_of=training.as_of,
@@ -74,21 +81,23 @@ def evaluate(ctx: StepContext) -> Outcome:
         figures=decision.figures,
         reasons=decision.reasons,
         key=gate_key(training.training_id),
+        historic=Ledger(ctx.store).is_historic(ctx.name, training.as_of_time),
     )
     log.info("Gate of %s as of %s: %s (%s)", ctx.name, training.as_of, decision.verdict, "; ".join(decision.reasons))
     if decision.verdict != "accept":
         Requests(ctx.store).answer(
             ctx.inp.inputs["claim"]["requests"],
             "refused",
+            claimer=ctx.claimer,
             training_id=training.training_id,
             note="; ".join(decision.reasons)[:1000],
         )
-    return Outcome({"verdict": decision.verdict, "reasons": decision.reasons, "figures": decision.figures})
+    return Outcome({"verdict": decision.verdict, "reasons": [reason[:1000] for reason in decision.reasons[:5]]})
 
 
 def register_depends(ctx: StepContext) -> Mapping[str, Any]:
-    """Depends on the training."""
-    return {"training": ctx.inp.inputs["train"]["training_id"], "verdict": ctx.inp.inputs["evaluate"]["verdict"]}
+    """Depends on the training, on its verdict and on the requests that it answers."""
+    return {**_answering(ctx), "verdict": ctx.inp.inputs["evaluate"]["verdict"]}
 
 
 def register(ctx: StepContext) -> Outcome:
@@ -107,11 +116,19 @@ def register(ctx: StepContext) -> Outcome:
         fresh = strays[0] if strays else ctx.tracking.register(ctx.name, made["run_id"], made["training_id"])
         known = trainings.adopt(made["training_id"], fresh)
     Requests(ctx.store).answer(
-        ctx.inp.inputs["claim"]["requests"], "done", training_id=made["training_id"], note=f"version {known}"
+        ctx.inp.inputs["claim"]["requests"],
+        "done",
+        claimer=ctx.claimer,
+        training_id=made["training_id"],
+        note=f"version {known}",
     )
     log.info("Registered %s version %d from run %s", ctx.name, known, made["run_id"])
     event = {"version": known, "training_id": made["training_id"]}
     return Outcome(event, event=event, links={"mlflow_run": ctx.tracking.run_url(made["run_id"])})
+
+
+def _answering(ctx: StepContext) -> dict[str, Any]:
+    return {"training": ctx.inp.inputs["train"]["training_id"], "requests": ctx.inp.inputs["claim"]["requests"]}
 
 
 def _champion(ctx: StepContext, frame: pa.Table, rows: pa.Table, version: int, training: bundles.Finished) -> Predicted:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,6 @@ def claim(ctx: StepContext) -> Outcome:
     from evergreen.store.requests import Requests
 
     requests = Requests(ctx.store)
-    claimer = f"{ctx.inp.run.dag_id}/{ctx.inp.run.run_id}"
     if ctx.inp.run.run_type == "manual":
         reason = str(ctx.inp.conf.get("reason") or "asked for by hand")
         if len(reason) > 500:
@@ -49,13 +49,19 @@ def claim(ctx: StepContext) -> Outcome:
                 skip=f"{ctx.name} was trained for {ctx.as_of} on the same code and data before (request {request.id}, "
                 f'{request.state}); to do it all the same give conf {{"again": "any word"}}'
             )
-    claimed = requests.claim(ctx.name, claimer, LEASE_SECONDS)
+    claimed = requests.claim(ctx.name, ctx.claimer, LEASE_SECONDS)
     if not claimed:
         return Outcome(skip=f"no request of {ctx.name} is open: another run has taken them")
     newest = max(claimed, key=lambda request: request.as_of_time)
     answered = _answered_before(ctx, newest.as_of)
     if answered is not None:
-        requests.answer([r.id for r in claimed], "done", training_id=answered, note="answered by an earlier training")
+        requests.answer(
+            [r.id for r in claimed],
+            "done",
+            claimer=ctx.claimer,
+            training_id=answered,
+            note="answered by an earlier training",
+        )
         return Outcome(skip=f"{ctx.name} was trained for {newest.as_of} on the same code and data: {answered[:12]}")
     causes = sorted({cause for request in claimed for cause in request.cause.split(",")})
     log.info("Claimed %d request(s) of %s as of %s: %s", len(claimed), ctx.name, newest.as_of, ", ".join(causes))
@@ -69,6 +75,18 @@ def claim(ctx: StepContext) -> Outcome:
     )
 
 
+@contextmanager
+def giving_back(ctx: StepContext) -> Iterator[None]:
+    """Opens the run's requests again when a person's mistake ends it: who asks after the repair must find them."""
+    from evergreen.store.requests import Requests
+
+    try:
+        yield
+    except UserError:
+        Requests(ctx.store).give_back(ctx.name, ctx.claimer)
+        raise
+
+
 def train_depends(ctx: StepContext) -> Mapping[str, Any]:
     """Depends on the tables' versions and on the claimed as_of."""
     return {"as_of": ctx.inp.inputs["claim"]["as_of"], "tables": tables.versions(ctx, ctx.model)}
@@ -76,6 +94,11 @@ def train_depends(ctx: StepContext) -> Mapping[str, Any]:
 
 def train(ctx: StepContext) -> Outcome:
     """Builds the training set, fits, and logs to MLflow; one training per content."""
+    with giving_back(ctx):
+        return _train(ctx)
+
+
+def _train(ctx: StepContext) -> Outcome:
     from evergreen.features.signature import feature_columns
     from evergreen.lake import trainingsets
     from evergreen.steps.record import training_record
@@ -126,9 +149,10 @@ def train(ctx: StepContext) -> Outcome:
         )
         bundle = bundles.put(ctx, folder)
         run_id = ctx.tracking.log_training(record)
-    trainings.finish(
+    stood = trainings.finish(
         training_id, run_id=run_id, trained_through=fitted.trained_through, training_set=sha, bundle=bundle
     )
+    run_id, bundle = stood.run_id or run_id, stood.bundle or bundle  # another try's, if that was first
     log.info("Trained %s as of %s on %d rows: run %s", ctx.name, as_of, frame.num_rows, run_id)
     return Outcome(
         {

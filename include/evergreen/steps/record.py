@@ -67,8 +67,10 @@ def training_record(
     )
     predicted = fitted.predict(test)
     scores = compute(model.task, encode_labels(model.task, test["_label"], fitted.classes), predicted)
-    inputs = [DataInput(name, str(version), f"{ctx.lake.uri}/{name}") for name, version in used.items()]
-    inputs.append(DataInput("training set", sha, f"{ctx.lake.uri}/training_sets/{sha}.parquet", rows=frame.num_rows))
+    inputs = [DataInput(name, str(version), ctx.lake.table(name).uri) for name, version in used.items()]
+    inputs.append(
+        DataInput("training set", sha, ctx.lake.blobs.uri(f"trainingsets/{sha}.parquet"), rows=frame.num_rows)
+    )
     return TrainingRecord(
         training_id=training_id,
         model=ctx.name,

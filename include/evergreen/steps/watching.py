@@ -157,7 +157,10 @@ def _score(ctx: StepContext, frame: pa.Table, scored: dict[str, int]) -> pa.Tabl
 
 
 def _open_periods(ctx: StepContext) -> dict[str, tuple[datetime, datetime]]:
-    """This period and earlier ones that had rows without a mature label when they were last judged."""
+    """This period, the one before, and earlier ones that had rows without a mature label when last judged.
+
+    The one before always: what the gateway answered in its last seconds is shipped after it was judged.
+    """
     from evergreen.spec.timing import format_key, interval_of
 
     start, end = ctx.interval
@@ -165,7 +168,7 @@ def _open_periods(ctx: StepContext) -> dict[str, tuple[datetime, datetime]]:
     delay = ctx.model.label.delay + ctx.driver.late_window
     cron, zone = ctx.driver.schedule.cron, ctx.driver.timezone
     finish = start
-    while finish + delay > start and len(periods) < 32:
+    while finish + delay >= start and len(periods) < 32:
         key = format_key(finish, zone)
         periods[key] = interval_of(cron, zone, key)
         finish = periods[key][0]

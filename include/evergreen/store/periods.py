@@ -21,7 +21,7 @@ class Period:
 
     Attributes:
         as_of: The period's end.
-        role: ``champion`` (at the period's start), ``reference`` (named in the spec), ``logged`` (what the gateway
+        role: ``champion`` (at the period's start), ``first``, ``version_N`` (named in the spec), ``logged`` (what the gateway
             answered).
         version: The model version that predicted; ``None`` where there was none, or several (``logged``).
         value: The metric; ``None`` where it could not be computed.

@@ -183,6 +183,14 @@ class Requests:
             )
             return _all(connection, together)
 
+    def give_back(self, model: str, claimer: str) -> None:
+        """Opens again what a claimer holds and will not answer, so that nobody waits for its lease to run out."""
+        free = {"state": "open", "claimed_by": None, "lease_until": None, "joined": False}
+        with self._store.transaction() as connection:
+            _lock(connection, model)
+            held = and_(requests.c.model == model, requests.c.claimed_by == claimer, requests.c.state == "claimed")
+            connection.execute(update(requests).where(held).values(free))
+
     def of(self, model: str) -> list[Request]:
         """All requests of a model in the order they were written."""
         with self._store.transaction() as connection:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from evergreen.store.schema import row_counts
@@ -79,11 +79,18 @@ class RowCounts:
 
     def of(self, dataset: str) -> list[RowCount]:
         """The newest counts of every interval, by interval; a repaired source replaces what it counted before."""
-        columns = [column for column in row_counts.columns if column.name != "id"]
-        query = select(*columns).where(row_counts.c.dataset == dataset).order_by(row_counts.c.id)
-        with self._store.transaction() as connection:
-            newest = {row.as_of: RowCount(**row._mapping) for row in connection.execute(query)}
+        newest = {count.as_of: count for count in self._where(row_counts.c.dataset == dataset)}
         return sorted(newest.values(), key=lambda count: count.as_of_time)
+
+    def runs(self, dataset: str, as_of: str) -> list[RowCount]:
+        """The counts of every run of one interval that read something else, in their order."""
+        return self._where(row_counts.c.dataset == dataset, row_counts.c.as_of == as_of)
+
+    def _where(self, *where: ColumnElement[bool]) -> list[RowCount]:
+        columns = [column for column in row_counts.columns if column.name != "id"]
+        query = select(*columns).where(*where).order_by(row_counts.c.id)
+        with self._store.transaction() as connection:
+            return [RowCount(**row._mapping) for row in connection.execute(query)]
 
     def earliest_as_of_time(self, dataset: str) -> datetime | None:
         """The first interval that was ever loaded."""

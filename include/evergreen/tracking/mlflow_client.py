@@ -138,6 +138,11 @@ class Tracking:
                 name.removeprefix("evergreen."): text for name, text in tags.items() if name.startswith("evergreen.")
             }
 
+    def run_params(self, run_id: str) -> dict[str, str]:
+        """The parameters of a run, as text."""
+        with translated(f"reading run {run_id}"):
+            return dict(self._client.get_run(run_id).data.params)
+
     def log_metrics(
         self, run_id: str, metrics: Mapping[str, float | None], *, tags: Mapping[str, Any] | None = None
     ) -> None:

@@ -142,6 +142,14 @@ class Life:
         )  # fmt: skip
         return entry.seq
 
+    def wait_logged(self, wanted: set[str], seconds: float = 60) -> list[str]:
+        """Ids of all lines in the lake, as soon as the wanted ones are among them."""
+        deadline = time.monotonic() + seconds
+        while not wanted <= set(self.logged()):
+            assert time.monotonic() < deadline, f"{len(wanted - set(self.logged()))} of {len(wanted)} are missing"
+            time.sleep(0.2)
+        return self.logged()
+
     def logged(self) -> list[str]:
         table = self.lake.table(f"predictions/{self.model}")
         return sorted(table.read()["request_id"].to_pylist()) if table.exists() else []

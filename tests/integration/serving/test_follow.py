@@ -35,6 +35,7 @@ def test_a_promotion_that_cannot_be_loaded_is_not_acknowledged_and_the_old_champ
     follower.follow()
     assert routes.target(life.model).answers == 1
     assert [each.applied_seq for each in Gateways(life.store).live(life.model, 60)] == [1]
+    assert follower.faults[life.model].startswith("seq 2: version 2 cannot be loaded")
     life.serve(1, "roll_back")
     follower.follow()
     assert [each.applied_seq for each in Gateways(life.store).live(life.model, 60)] == [3]

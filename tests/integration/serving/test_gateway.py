@@ -41,10 +41,10 @@ def test_promotions_are_followed_in_time_without_dropping_a_request(start, life,
     assert {version for version, _, _ in traffic.answers} == {1, 2, 3}
     assert all(round(prediction / 100) == version for version, prediction, _ in traffic.answers)
     assert serving_version(gateway.url, life.model) == 3
+    logged = life.wait_logged({request_id for _, _, request_id in traffic.answers})
+    assert len(logged) == len(set(logged)) == len(traffic.answers) + 5
     assert gateway.end() == 0
     assert Gateways(life.store).live(life.model, 60) == []
-    assert set(life.logged()) >= {request_id for _, _, request_id in traffic.answers}
-    assert len(life.logged()) == len(set(life.logged())) == len(traffic.answers) + 5
 
 
 def test_a_killed_gateway_loses_no_line_and_starts_with_everything_else_down(start, life, hammer, tmp_path):
@@ -74,9 +74,8 @@ def test_a_killed_gateway_loses_no_line_and_starts_with_everything_else_down(sta
     (tmp_path / "lake").unlink()
     shutil.move(tmp_path / "away", tmp_path / "lake")
     last = start(store_url=NOBODY)
-    last.wait(serves(life.model, 2))
+    logged = life.wait_logged(answered)
     assert last.end() == 0
-    logged = life.logged()
     assert len(logged) == len(set(logged))
     # A call that was killed between its line and its answer is logged, too: one per client at most.
     assert answered <= set(logged) and len(set(logged) - answered) <= 3
@@ -102,8 +101,8 @@ def test_a_full_disk_stops_no_answer_is_counted_and_alarmed(start, life):
     resource.prlimit(pid, resource.RLIMIT_FSIZE, unlimited)
     told = gateway.ask(life.model)
     assert "logged" not in told
-    assert gateway.end() == 0
-    assert life.logged() == [told["predictions"][0]["request_id"]]
+    [request_id] = [each["request_id"] for each in told["predictions"]]
+    assert life.wait_logged({request_id}) == [request_id]
 
 
 def test_two_gateways_of_one_home_both_follow_and_log(start, life):
@@ -117,13 +116,9 @@ def test_two_gateways_of_one_home_both_follow_and_log(start, life):
     assert len(Gateways(life.store).live(life.model, 15)) == 2
     told = [gateway.ask(life.model)["predictions"][0]["request_id"] for gateway in both for _ in range(3)]
     assert both[0].end(signal.SIGKILL) == -9
-    both[1].ask(life.model)
-    deadline = time.monotonic() + 20
-    while not set(told) <= set(life.logged()) and time.monotonic() < deadline:
-        time.sleep(0.2)  # the living one adopts and ships what the dead one left
-    assert set(told) <= set(life.logged())
-    assert both[1].end() == 0
-    assert len(life.logged()) == 7
+    told.append(both[1].ask(life.model)["predictions"][0]["request_id"])
+    # The living one adopts and ships what the dead one left.
+    assert life.wait_logged(set(told)) == sorted(told)
 
 
 def test_what_keeps_a_gateway_from_starting_is_said(start):

@@ -12,7 +12,7 @@ from evergreen.stack.postgres import EmbeddedPostgres
 
 sys.path.insert(0, str(Path(__file__).parent))  # for drill_world, which tests name in their signatures
 
-from drill_world import BUILD, KEYS, World, csv_of, rows_of  # noqa: E402
+from drill_world import BUILD, KEYS, World, csv_of, rows_of
 
 
 @pytest.fixture(scope="session")

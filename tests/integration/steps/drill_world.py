@@ -1,4 +1,4 @@
-"""A small world to drill in: a workspace, a landing folder, a lake, a store, MLflow; and runs of its DAGs, step by step.
+"""A small world to drill in: a workspace, a landing folder, a lake, a store, MLflow; and runs of its DAGs.
 
 A :class:`Run` stands for one DAG run: it freezes its workspace, and hands every step the outputs of those before, as
 the operators do. :meth:`Run.step` calls a step in this process; :meth:`Run.kill` and :meth:`Run.stop` call it in a
@@ -25,37 +25,44 @@ import yaml
 from evergreen.settings import Settings
 from evergreen.steps.contract import RunRef, StepInput, StepResult, run_step
 from evergreen.steps.run import open_run
+from evergreen.store.decisions import Decisions
+from evergreen.store.ledger import Ledger
+from evergreen.store.pins import Pins
+from evergreen.store.requests import Requests
+from evergreen.store.row_counts import RowCounts
 from evergreen.store.store import Store
+from evergreen.store.trainings import Trainings
+from evergreen.tracking.mlflow_client import Tracking
 
 KEYS = ("2024-01-08", "2024-01-15", "2024-01-22", "2024-01-29")
 """Ends of the weeks that the shared dataset holds; Mondays."""
 FIRST, SECOND, THIRD = KEYS[1:]
 """Keys at which a model can be trained."""
-HEADER = ("at", "load", "wind", "late", "knows", "flat", "never", "huge")
+HEADER = ("moment", "load", "wind", "late", "knows", "flat", "never", "huge")
 
 DATASET: dict[str, Any] = {
     "source": {"path": "{as_of}.csv"},
     "schedule": {"cron": "0 0 * * 1"},
     "columns": {
-        "at": "timestamp", "load": "float", "wind": "float", "late": "bool", "knows": "float", "flat": "float",
+        "moment": "timestamp", "load": "float", "wind": "float", "late": "bool", "knows": "float", "flat": "float",
         "never": "bool", "huge": "float",
     },
-    "event_time": "at",
+    "event_time": "moment",
     "late_window": "7d",
     "availability_delay": "1h",
     "expectations": [{"expect": "column_values_to_be_between", "column": "wind", "args": {"max_value": 200}}],
 }  # fmt: skip
 VIEW: dict[str, Any] = {
-    "timestamp": "at",
+    "timestamp": "moment",
     "transform": "recent.sql",
     "lookback": "1d",
     "availability_delay": "1h",
     "outputs": {"recent_load": {"type": "float"}},
 }
 VIEW_SQL = """
-select at, avg(load) over (order by at range between interval 6 hours preceding and current row) as recent_load
-from {dataset} where at >= $start::timestamptz - interval 1 day
-qualify at >= $start and at < $end
+select moment, avg(load) over (order by moment range between interval 6 hours preceding and current row) as recent_load
+from {dataset} where moment >= $start::timestamptz - interval 1 day
+qualify moment >= $start and moment < $end
 """
 MODEL: dict[str, Any] = {
     "task": "binary",
@@ -90,6 +97,12 @@ def rows_of(key: str, *, shift: float = 0.0) -> list[list[str]]:
 
 def csv_of(rows: Iterable[Sequence[str]], header: Sequence[str] = HEADER) -> str:
     return "\n".join(",".join(row) for row in [header, *rows]) + "\n"
+
+
+def rounds(points: Mapping[str, Sequence[str]]) -> list[dict[str, list[str]]]:
+    """Spreads kill points over as few lives as possible: in each life every step is killed at one of its points."""
+    most = max(len(each) for each in points.values())
+    return [{step: each[number : number + 1] for step, each in points.items()} for number in range(most)]
 
 
 class Forge:
@@ -231,14 +244,12 @@ class World:
 class Run:
     """One DAG run of a resource's stage."""
 
-    _KINDS = {"ingest": "dataset", "build": "feature_view"}
-
     def __init__(
         self, world: World, resource: str, stage: str, key: str, *, run_type: str = "asset_triggered",
         conf: Mapping[str, Any] | None = None, actor: str = "evergreen",
     ) -> None:  # fmt: skip
         self.world, self.resource, self.key = world, resource, key
-        self.kind: Any = self._KINDS.get(stage, "model")
+        self.kind: Any = {"ingest": "dataset", "build": "feature_view"}.get(stage, "model")
         self.ref = RunRef(
             dag_id=f"{resource}.{stage}", run_id=f"{run_type}__{key}__{next(world._numbers)}", run_type=run_type
         )
@@ -291,3 +302,34 @@ class Run:
         for point in points:
             self.kill(step, point)
         return self.step(step)
+
+
+def content(world: World, name: str) -> dict[str, Any]:
+    """All that a reader of the lake and of the store can see of a dataset."""
+    quarantine = world.lake.table(f"quarantine/{name}").read().to_pylist()
+    counts = RowCounts(world.store).of(name)
+    return {
+        "versions": world.lake.table(f"datasets/{name}").read_versions().to_pylist(),
+        "quarantine": sorted(({**row, "source": None} for row in quarantine), key=str),
+        "counts": [
+            (c.as_of, c.rows_read, c.good, c.quarantined, c.superseded, {**c.details, "content": None}) for c in counts
+        ],
+    }  # fmt: skip
+
+
+def state(world: World, model: str) -> dict[str, Any]:
+    """All that the store and MLflow say of a model, in counts and versions."""
+    tracking = Tracking(world.settings.mlflow_uri)
+    (training,) = Trainings(world.store).of(model)
+    ledger = Ledger(world.store)
+    assert ledger.verify_chain(model) == []
+    return {
+        "requests": [request.state for request in Requests(world.store).of(model)],
+        "gate": [decision.verdict for decision in Decisions(world.store).of(model)],
+        "adopted": training.adopted_version,
+        "versions": tracking.versions_of_training(model, training.training_id),
+        "pins": {table for table, _ in Pins(world.store).of(training.training_id)},
+        "training set": training.training_set,
+        "ledger": [(entry.seq, entry.version, entry.action) for entry in ledger.entries(model)],
+        "aliases": tracking.aliases(model),
+    }

@@ -48,6 +48,20 @@ def test_parallel_runs_that_write_and_claim_lead_to_one_training(store: Store, m
     assert {(request.state, request.training_id) for request in Requests(store).of(model)} == {("done", "t")}
 
 
+def test_what_is_given_back_is_open_to_whoever_claims_next_and_what_is_answered_stays(store: Store, model: str) -> None:
+    requests = Requests(store)
+    done = _open(store, model, "a")
+    requests.claim(model, "me", 600)
+    requests.answer([done.id], "done", training_id="t")
+    failed = _open(store, model, "b")
+    requests.claim(model, "mine too", 600)
+    joined = _open(store, model, "c")
+    assert requests.claim(model, "late", 600) == []
+    requests.give_back(model, "mine too")
+    assert [request.id for request in requests.claim(model, "next", 600)] == [failed.id, joined.id]
+    assert [request.state for request in requests.of(model)] == ["done", "claimed", "claimed"]
+
+
 def test_the_same_claimer_gets_the_same_again_and_nothing_new(store: Store, model: str) -> None:
     requests = Requests(store)
     first = _open(store, model, "a")

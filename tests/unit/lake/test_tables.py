@@ -62,7 +62,7 @@ def test_nothing_is_there_at_first(table: Table) -> None:
 def test_first_rows_then_only_new_and_changed_ones(table: Table) -> None:
     first = table.append_versions(events([(1, 0.1, "a"), (2, 0.2, "b")]), tag="one", until=day(1))
     assert first == Appended(version=1, appended=2, unchanged=0, tombstones=0)
-    again = table.append_versions(events([(1, 0.1, "a"), (2, 0.2, "b")]), tag="one", until=day(1))
+    again = table.append_versions(events([(1, 0.1, "a"), (2, 0.2, "b")]), tag="again", until=day(1))
     assert again == Appended(version=1, appended=0, unchanged=2, tombstones=0)
     mixed = events([(1, 0.1, "a"), (2, 0.2, "B"), (3, 1.1, "c")])
     assert table.append_versions(mixed, tag="two", until=day(2)) == Appended(2, appended=2, unchanged=1, tombstones=0)
@@ -250,6 +250,23 @@ def test_broken_rows_are_refused(table: Table) -> None:
     with pytest.raises(TypeError, match="needs as_of"):
         table.append_versions(rows, tag="", until=day(1), full_snapshot=True)
     assert not table.exists()
+
+
+def test_a_write_that_is_repeated_under_its_tag_says_what_it_did_and_does_nothing(table: Table) -> None:
+    table.append_versions(events([(1, 0.1, "a"), (2, 0.2, "b")]), tag="one", until=day(1))
+    rows = events([(1, 0.1, "a"), (2, 0.2, "B"), (3, 1.1, "c")])
+    assert table.append_versions(rows, tag="two", until=day(2)) == Appended(2, appended=2, unchanged=1, tombstones=0)
+    table.append_versions(events([(2, 0.2, "repaired")]), tag="three", until=day(2))
+    assert table.append_versions(rows, tag="two", until=day(2)) == Appended(3, appended=2, unchanged=1, tombstones=0)
+    assert values(table.read()) == [(1, "a"), (2, "repaired"), (3, "c")]
+
+
+def test_a_snapshot_that_is_repeated_under_its_tag_counts_its_tombstones(table: Table) -> None:
+    for _ in range(2):
+        table.append_versions(snapshot({1: "a", 2: "b"}, 1), tag="one", until=day(1), full_snapshot=True, as_of="1")
+    for _ in range(2):
+        done = table.append_versions(snapshot({1: "a"}, 2), tag="two", until=day(2), full_snapshot=True, as_of="2")
+        assert done == Appended(2, appended=0, unchanged=1, tombstones=1)
 
 
 def test_empty_append_makes_a_readable_table(table: Table) -> None:

@@ -27,7 +27,8 @@ def test_without_a_store_the_thread_goes_on_and_ends_when_asked(tmp_path, lake):
     follower = Follower(Store(NOBODY), lake, Routes(tmp_path / "gateway"), instance="i", url="u", poll_seconds=0.01)
     follower.start()
     began = time.monotonic()
-    follower.stop(20)
+    follower.ask_to_stop()
+    follower.finish(20)
     assert not follower.is_alive()
     assert time.monotonic() - began < 20
     assert follower.last_seen is None

@@ -136,7 +136,8 @@ def test_one_bad_segment_keeps_no_other_from_the_lake(tmp_path, lake):
         journal.write(model, [line(1)])
     shipper = Shipper({"predictions": journal}, lake, pause_seconds=0.01)
     shipper.start()
-    shipper.stop(30)
+    shipper.ask_to_stop()
+    shipper.finish(30)
     assert shipped(lake) == ["r1"]
     assert shipper.fault is not None and "version" in shipper.fault
     assert shipper.waiting() == 1
@@ -148,7 +149,8 @@ def test_a_shipper_without_a_lake_says_so_and_goes_on(tmp_path):
     (tmp_path / "file").write_text("not a folder")
     shipper = Shipper({"predictions": journal}, Lake(tmp_path / "file"), pause_seconds=0.01)
     shipper.start()
-    shipper.stop(30)
+    shipper.ask_to_stop()
+    shipper.finish(30)
     assert shipper.fault is not None and shipper.waiting() == 1
     with pytest.raises(Exception) as caught:
         ship(journal, "predictions", Lake(tmp_path / "file"))

@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
@@ -132,7 +133,9 @@ def test_old_bundles_go_and_those_in_use_stay(routes, lake, frozen, tmp_path):
     for number in range(KEPT_BUNDLES + 5):
         (tmp_path / "gateway" / "bundles" / f"old{number}").mkdir()
     (tmp_path / "gateway" / "bundles" / ".fetch-left").mkdir()
+    os.utime(tmp_path / "gateway" / "bundles" / ".fetch-left", (0, 0))
+    (tmp_path / "gateway" / "bundles" / ".fetch-now").mkdir()  # another worker's
     routes.restore()
     routes.apply(Route("toy", 1, 1, digest), lake)
     left = {path.name for path in (tmp_path / "gateway" / "bundles").iterdir()}
-    assert digest in left and len(left) == 1 + KEPT_BUNDLES
+    assert digest in left and ".fetch-now" in left and len(left) == 2 + KEPT_BUNDLES

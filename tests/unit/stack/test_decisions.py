@@ -100,10 +100,13 @@ def test_every_airflow_setting_is_one_that_airflow_knows(tmp_path: Path) -> None
 
 def test_extra_variables_win_over_computed_ones(tmp_path: Path) -> None:
     secrets, _ = load_or_generate(tmp_path / "passwords.json")
-    config = Config(project="/p", workspace="/w", gateway=False, extra_env={"EVERGREEN_LANDING": "/other"})
+    extra = {"EVERGREEN_LANDING": "/other", "AIRFLOW__CORE__PARALLELISM": "3"}
+    config = Config(project="/p", workspace="/w", gateway=False, extra_env=extra)
     env = environment.library(Instance(tmp_path), config, secrets, PORTS, "postgresql://")
     assert env["EVERGREEN_LANDING"] == "/other"
     assert "EVERGREEN_GATEWAY_URL" not in env
+    env = environment.airflow(Instance(tmp_path), config, secrets, PORTS, "postgresql://")
+    assert env["AIRFLOW__CORE__PARALLELISM"] == "3"
 
 
 def test_passwords_are_generated_once_kept_private_and_never_shown(tmp_path: Path) -> None:

@@ -1,0 +1,48 @@
+"""``evergreen show``: everything that a model version stands on, and the same training done again."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Annotated
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command("show")(show)
+
+
+def show(
+    model: Annotated[str, typer.Argument(help="the model's name")],
+    version: Annotated[int, typer.Argument(min=1, help="a registered version")],
+    retrain: Annotated[
+        bool, typer.Option("--retrain", help="train again from what was kept, and compare the predictions")
+    ] = False,
+    instance: Annotated[
+        str | None,
+        typer.Option("--instance", help="name below .evergreen; used where EVERGREEN_STORE_URL is not set"),
+    ] = None,
+) -> None:
+    """Prints data versions, code, spec, params, environment, seed, cause and approver of a model version as JSON.
+
+    With --retrain it ends with code 1 when the training that is done again predicts something else.
+    """
+    from evergreen.settings import Settings
+    from evergreen.steps import lineage as lineages
+
+    if instance is None and "EVERGREEN_STORE_URL" in os.environ:
+        settings = Settings.from_env()
+    else:
+        from evergreen.stack import instances
+        from evergreen.stack.stack import Stack
+
+        settings = Settings.from_env(Stack(instances.resolve(instance)).env)
+    document = lineages.lineage(settings, model, version).model_dump(mode="json")
+    again = lineages.retrain(settings, model, version) if retrain else None
+    if again is not None:
+        document["retrained"] = {**again.model_dump(mode="json"), "same_predictions": again.is_same}
+    typer.echo(json.dumps(document, indent=1))
+    if again is not None and not again.is_same:
+        raise typer.Exit(1)
