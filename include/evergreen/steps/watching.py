@@ -43,7 +43,10 @@ def monitor(ctx: StepContext) -> Outcome:
     scored = _scored(ctx)
     scores.replace(_score(ctx, frame, scored), column="as_of", value=ctx.as_of)
     periods = Periods(ctx.store)
-    if not scored:
+    newest = Seen(ctx.store).newest(ctx.name)
+    later = newest is not None and newest[1] > ctx.as_of_time  # a backfill knows fewer labels than what stands
+    judged = {row.as_of for row in periods.of(ctx.name)}
+    if not scored and ctx.as_of not in judged:
         periods.replace(ctx.name, ctx.as_of, ctx.as_of_time, rows=[])
     figures: dict[str, Any] = {}
     multiclass = set(scored.values()) if model.task == "multiclass" else set()
@@ -63,7 +66,7 @@ def monitor(ctx: StepContext) -> Outcome:
             logged=_plain(ctx, "predictions"),
             feedback=_plain(ctx, "feedback"),
         )
-        if measured:
+        if measured and not (later and as_of in judged):
             periods.replace(ctx.name, as_of, finish, rows=[row.as_dict() for row in measured])
         if as_of == ctx.as_of:
             figures = {f"{row.role}_{row.version}": row.value for row in measured}
