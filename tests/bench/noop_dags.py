@@ -7,7 +7,6 @@ from itertools import pairwise
 
 from airflow.sdk import DAG, Asset, BaseOperator, CronPartitionTimetable, PartitionedAssetTimetable
 
-
 QUIET = datetime(2100, 1, 1, tzinfo=UTC)
 
 

@@ -14,8 +14,8 @@ from evergreen.stack.stack import Stack
 
 sys.path.insert(0, str(Path(__file__).parent))  # for plant and world, which tests name
 
-import plant  # noqa: E402
-from world import World  # noqa: E402
+import plant
+from world import World
 
 PROJECT = Path(__file__).resolve().parents[2]
 MODEL_STAGES = ("monitor", "train", "deploy", "rollback")

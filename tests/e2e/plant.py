@@ -39,8 +39,9 @@ VIEW: dict[str, Any] = {
     "outputs": {"recent_power": {"type": "float", "description": f"Mean of six hours {BAIT}"}},
 }
 VIEW_SQL = f"""-- {BAIT}
-select moment, avg(power) over (order by moment range between interval 6 hours preceding and current row) as recent_power
-from readings qualify moment >= $start and moment < $end
+select moment, avg(power) over last_hours as recent_power from readings
+window last_hours as (order by moment range between interval 6 hours preceding and current row)
+qualify moment >= $start and moment < $end
 """
 MODEL: dict[str, Any] = {
     "description": f"Power from wind {BAIT}",

@@ -106,6 +106,7 @@ class Table:
         source_known_at: bool = False,
         full_snapshot: bool = False,
         as_of: str | None = None,
+        guard: Callable[[], None] | None = None,
         point: str = "publish.commit",
     ) -> Appended:
         """Appends the rows that are new or changed as row versions; rows that the table says already change nothing.
@@ -133,6 +134,7 @@ class Table:
             full_snapshot: Rows that are known by ``until`` and not given are gone and get a tombstone, which keeps
                 the user columns of the last version; the event time of a version is its known time.
             as_of: Key of the run, for tombstones; required with ``full_snapshot``.
+            guard: Called on every snapshot that the write is decided on; what it raises ends the write.
             point: Prefix of the kill points around the commit.
 
         Raises:
@@ -150,6 +152,8 @@ class Table:
             before = snapshot.transaction(app_id) if tag else None
             if before is not None:
                 return _done_before(snapshot, rows, before)
+            if guard is not None:
+                guard()
             fitted = fit(rows, snapshot.schema, self._place)
             stored = snapshot.scan(versions.KEYS, None if full_snapshot else _event_range(rows))
             chosen = versions.new(rows, stored, until=until, changed_known_at=changed, source=source_known_at)
@@ -170,7 +174,9 @@ class Table:
 
         return self._retried(rows.schema, attempt)
 
-    def append_once(self, rows: pa.Table, tag: str, *, point: str = "quarantine.commit") -> bool:
+    def append_once(
+        self, rows: pa.Table, tag: str, *, guard: Callable[[], None] | None = None, point: str = "quarantine.commit"
+    ) -> bool:
         """Appends rows as they are, unless this tag was appended before; the tag is part of the commit.
 
         No rows only make sure that the table exists.
@@ -178,6 +184,8 @@ class Table:
         Args:
             rows: Columns of any names.
             tag: Identifies the write for ever (a step's key, a log segment's name).
+            guard: Called on every snapshot that the write starts from, and again when another write came first; what
+                it raises ends the write.
             point: Prefix of the kill points around the commit.
 
         Returns:
@@ -189,8 +197,12 @@ class Table:
         def attempt(snapshot: delta.Snapshot) -> bool:
             if snapshot.transaction(app_id) is not None or not rows.num_rows:
                 return False
+            marks = {app_id: 1}
+            if guard is not None:
+                guard()
+                marks[_SEQUENCE] = _sequence(snapshot) + 1
             fitted = fit(rows, snapshot.schema, self._place)
-            self._drilled(point, lambda: snapshot.append(fitted, {app_id: 1}, {"evergreen.tag": tag}))
+            self._drilled(point, lambda: snapshot.append(fitted, marks, {"evergreen.tag": tag}))
             return True
 
         return self._retried(rows.schema, attempt)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from evergreen.errors import DataError
+from evergreen.errors import DataError, Superseded
 from evergreen.steps import staging
 from evergreen.steps.context import StepContext
 from evergreen.steps.contract import Outcome, Step, digest
@@ -114,6 +114,17 @@ def publish_depends(ctx: StepContext) -> Mapping[str, Any]:
     return {"content": content, "after": others[-1].step_key if others else None}
 
 
+def _guard(ctx: StepContext) -> Callable[[], None]:
+    """Keeps a process that hung until the source was repaired from bringing the old rows back."""
+    planned = publish_depends(ctx)
+
+    def check() -> None:
+        if publish_depends(ctx) != planned:
+            raise Superseded(f"{ctx.name} as of {ctx.as_of} was published from a newer state of its source meanwhile.")
+
+    return check
+
+
 def publish(ctx: StepContext) -> Outcome:
     """Appends quarantine and row versions, exactly once, and counts."""
     from evergreen.lake.rows import with_system_columns
@@ -122,13 +133,14 @@ def publish(ctx: StepContext) -> Outcome:
     from evergreen.store.row_counts import RowCounts
 
     first, checked = ctx.inp.inputs["read"], ctx.inp.inputs["validate"]
+    guard = _guard(ctx)
     good = staging.get(ctx.lake, checked["good"])
     broken = staging.get(ctx.lake, checked["quarantined"])
     _, end = ctx.interval
     dataset = ctx.dataset
     quarantine = ctx.lake.table(f"quarantine/{ctx.name}")
     kept = quarantine.read(match={"as_of": ctx.as_of}) if quarantine.exists() else broken.schema.empty_table()
-    quarantine.append_once(not_there(broken, kept), ctx.key, point="quarantine.commit")
+    quarantine.append_once(not_there(broken, kept), ctx.key, guard=guard, point="quarantine.commit")
     known_at = good["__known_at"].combine_chunks()
     rows = with_system_columns(
         good.drop_columns(["__known_at"]),
@@ -145,6 +157,7 @@ def publish(ctx: StepContext) -> Outcome:
         full_snapshot=dataset.event_time is None,
         as_of=ctx.as_of,
         tag=ctx.key,
+        guard=guard,
         point="publish.commit",
     )
     RowCounts(ctx.store).put(

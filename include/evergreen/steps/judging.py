@@ -83,16 +83,17 @@ def _evaluate(ctx: StepContext) -> Outcome:
         key=gate_key(training.training_id),
         historic=Ledger(ctx.store).is_historic(ctx.name, training.as_of_time),
     )
-    log.info("Gate of %s as of %s: %s (%s)", ctx.name, training.as_of, decision.verdict, "; ".join(decision.reasons))
-    if decision.verdict != "accept":
+    verdict, reasons = stood.verdict, list(stood.reasons)  # a training is judged once
+    log.info("Gate of %s as of %s: %s (%s)", ctx.name, training.as_of, verdict, "; ".join(reasons))
+    if verdict != "accept":
         Requests(ctx.store).answer(
             ctx.inp.inputs["claim"]["requests"],
             "refused",
             claimer=ctx.claimer,
             training_id=training.training_id,
-            note="; ".join(decision.reasons)[:1000],
+            note="; ".join(reasons)[:1000],
         )
-    return Outcome({"verdict": decision.verdict, "reasons": [reason[:1000] for reason in decision.reasons[:5]]})
+    return Outcome({"verdict": verdict, "reasons": [reason[:1000] for reason in reasons[:5]]})
 
 
 def register_depends(ctx: StepContext) -> Mapping[str, Any]:

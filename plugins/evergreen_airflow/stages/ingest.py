@@ -14,7 +14,8 @@ from evergreen_airflow.stages.frame import REPORT, Work, stage_dag
 DOC = """Reads the files of one interval, validates and quarantines, and publishes the good rows.
 
 The partition key is the exclusive end of the interval. A backfill makes one run per key; a run by hand takes the key
-it is given, or the newest one the dataset has. Clearing `read` takes up a repaired file: only new and changed rows
+it is given, or the newest one the dataset has. Leave its logical date empty: a run that is dated before the calendar's
+first day gets no tasks from Airflow. Clearing `read` takes up a repaired file: only new and changed rows
 are added."""
 
 

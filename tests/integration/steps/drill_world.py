@@ -20,6 +20,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from evergreen.settings import Settings
@@ -89,7 +90,7 @@ def rows_of(key: str, *, shift: float = 0.0) -> list[list[str]]:
         at = end - timedelta(days=7) + timedelta(minutes=30 * number)
         load, wind = dice.random(), 20 * dice.random()
         late = load + wind / 40 + dice.gauss(0, 0.25) + shift > 0.8
-        huge = 1.7e308 if late else 1.6e308
+        huge = 1.7e308 if late else -1.7e308
         rows.append([f"{at:%Y-%m-%dT%H:%M:%SZ}", f"{load:.6f}", f"{wind:.6f}", str(late).lower(), str(float(late)),
                      "1.0", "false", repr(huge)])  # fmt: skip
     return rows
@@ -99,10 +100,12 @@ def csv_of(rows: Iterable[Sequence[str]], header: Sequence[str] = HEADER) -> str
     return "\n".join(",".join(row) for row in [header, *rows]) + "\n"
 
 
-def rounds(points: Mapping[str, Sequence[str]]) -> list[dict[str, list[str]]]:
-    """Spreads kill points over as few lives as possible: in each life every step is killed at one of its points."""
+def rounds(points: Mapping[str, Sequence[str]]) -> list[Any]:
+    """Spreads kill points over few lives: each step is killed at one of its points a life; in the last, at all."""
     most = max(len(each) for each in points.values())
-    return [{step: each[number : number + 1] for step, each in points.items()} for number in range(most)]
+    lives = [{step: each[number : number + 1] for step, each in points.items()} for number in range(most)]
+    named = [pytest.param(life, id=f"point {number}") for number, life in enumerate(lives, start=1)]
+    return [*named, pytest.param(points, id="all in turn")]
 
 
 class Forge:

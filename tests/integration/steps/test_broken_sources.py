@@ -13,7 +13,7 @@ from evergreen.errors import DataError, NotReady
 
 GOOD = csv_of(rows_of(SECOND))
 BROKEN: dict[str, tuple[bytes, str]] = {
-    "cut off": (GOOD[: GOOD.index(rows_of(SECOND)[300][0]) + 30].encode(), r"truncated: it ends after 2 of 8"),
+    "cut off": (GOOD[: GOOD.index(rows_of(SECOND)[300][0]) + 30].encode(), r"truncated: it ends after 3 of 8"),
     "doubled header": (csv_of(rows_of(SECOND), [*HEADER[:7], "load"]).encode(), r"load"),
     "missing column": (csv_of([row[:7] for row in rows_of(SECOND)], HEADER[:7]).encode(), r"huge"),
     "wrong encoding": (GOOD.replace("false", "Größe", 1).encode("latin-1"), r"utf-8"),

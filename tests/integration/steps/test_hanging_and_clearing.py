@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from drill_world import DEPLOY, FIRST, INGEST, KEYS, SECOND, TRAIN, World, content, csv_of, rows_of, state
 
 from evergreen.store.ledger import Ledger
@@ -23,21 +24,28 @@ def test_a_publish_that_hung_while_its_retry_finished_doubles_nothing(bare_world
         assert (len(before["versions"]), len(before["quarantine"])) == (335, 1)
 
 
-def test_a_publish_that_hung_until_the_source_was_repaired_does_not_bring_the_old_rows_back(bare_world: World) -> None:
+@pytest.mark.parametrize("point", ["quarantine.commit:before", "publish.commit:before"])
+@pytest.mark.parametrize("retried", [True, False])
+def test_a_publish_that_hung_until_the_source_was_repaired_does_not_bring_the_old_rows_back(
+    bare_world: World, point: str, retried: bool
+) -> None:
     name = bare_world.dataset()
     rows = rows_of(FIRST)
     wrong = [rows[0][0], "0.111", *rows[0][2:]]
-    bare_world.lay(name, FIRST, csv_of([wrong, *rows[1:]]))
+    windy = [*rows[1][:2], "1048", *rows[1][3:]]
+    bare_world.lay(name, FIRST, csv_of([wrong, windy, *rows[2:]]))
     run = bare_world.open(name, "ingest", FIRST)
     run.steps("read", "validate")
-    hung = run.stop("publish", "publish.commit:before")
-    run.step("publish")
-    bare_world.lay(name, FIRST, csv_of(rows))
+    hung = run.stop("publish", point)
+    if retried:
+        run.step("publish")
+    bare_world.lay(name, FIRST, csv_of([*rows[:1], windy, *rows[2:]]))
     run.steps(*INGEST)
     repaired = content(bare_world, name)
-    hung.go_on()
+    assert hung.go_on().get("error") == (None if retried else "Superseded")
     assert content(bare_world, name) == repaired
     assert bare_world.lake.table(f"datasets/{name}").read()["load"][0].as_py() == float(rows[0][1])
+    assert len(repaired["quarantine"]) == 1
 
 
 def test_a_training_that_hung_while_its_retry_finished_adopts_nothing(world: World) -> None:

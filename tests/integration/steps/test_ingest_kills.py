@@ -59,7 +59,7 @@ def test_the_twin_that_nobody_killed_counts_every_row(twin: dict[str, Any]) -> N
     assert {row["rule"] for row in twin["quarantine"]} == {"columns.load", "expect_column_values_to_be_between"}
 
 
-@pytest.mark.parametrize("kills", [*rounds(POINTS), POINTS], ids=str)
+@pytest.mark.parametrize("kills", rounds(POINTS))
 def test_a_killed_ingest_that_is_retried_loses_and_doubles_no_row(
     bare_world: World, twin: dict[str, Any], second: str, kills: dict[str, list[str]]
 ) -> None:
@@ -68,7 +68,7 @@ def test_a_killed_ingest_that_is_retried_loses_and_doubles_no_row(
     assert content(bare_world, name) == {key: twin[key] for key in ("versions", "quarantine", "counts")}
 
 
-@pytest.mark.parametrize("kills", [*rounds(VIEW_POINTS), VIEW_POINTS], ids=str)
+@pytest.mark.parametrize("kills", rounds(VIEW_POINTS))
 def test_a_killed_build_that_is_retried_loses_and_doubles_no_row(world: World, kills: dict[str, list[str]]) -> None:
     name = world.view("trips")
     run = world.open(name, "build", FIRST)

@@ -15,10 +15,10 @@ from evergreen.store.requests import Requests
 MODELS: dict[str, tuple[dict[str, Any], str]] = {
     "leaky": ({"request": ["load", "knows"]}, r"roc_auc 1 is at or above .*looks like a leak.* Most important: knows"),
     "constant": ({"request": ["flat"], "features": []}, r"The predictions are constant: 1 distinct value in \d+ rows"),
-    "one class": ({"label": {"column": "never"}}, r"fitted on labels of one class only.*judged labels are of one class"),
+    "one class": ({"label": {"column": "never"}}, r"fitted on labels of one class only.*judged labels are of one"),
     "NaN": (
         {"task": "regression", "label": {"column": "huge"},
-         "trainer": {"kind": "sklearn", "estimator": "sklearn.tree.DecisionTreeRegressor"}},
+         "trainer": {"kind": "sklearn", "estimator": "sklearn.kernel_ridge.KernelRidge"}},
         r"\d+ of \d+ predictions are NaN or infinite \(0 allowed\)",
     ),
 }  # fmt: skip

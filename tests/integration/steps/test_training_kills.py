@@ -49,7 +49,7 @@ def test_the_twin_that_nobody_killed_has_one_of_each(twin: dict[str, Any]) -> No
     assert twin["aliases"] == {"champion": 1}
 
 
-@pytest.mark.parametrize("kills", [*rounds(POINTS), POINTS], ids=str)
+@pytest.mark.parametrize("kills", rounds(POINTS))
 def test_a_killed_life_that_is_retried_has_one_of_each(
     world: World, twin: dict[str, Any], kills: dict[str, list[str]]
 ) -> None:

@@ -120,8 +120,17 @@ def test_a_backfill_of_an_old_period_reports_and_changes_nothing(world: World) -
     assert {**state(world, model), "gate": None} == {**before, "gate": None}
 
 
-def test_a_training_of_an_old_period_ends_at_its_deployment(world: World) -> None:
+def test_a_training_of_an_old_period_that_the_champion_knows_all_of_cannot_be_judged(world: World) -> None:
     model = world.model()
+    world.champion(model, THIRD)
+    run = world.open(model, "train", SECOND, run_type="manual")
+    assert "cannot_judge" in str(run.steps(*TRAIN)["register"].skip)
+    assert [gate.historic for gate in Decisions(world.store).of(model, kind="gate")] == [False, True]
+    assert serving(world, model) == [("promote", 1)]
+
+
+def test_a_training_of_an_old_period_ends_at_its_deployment(world: World) -> None:
+    model = world.model(split={"test": "9d", "validation": "2d"}, retraining={"min_history": "14d"})
     world.champion(model, THIRD)
     assert world.train(model, SECOND).outputs["register"]["version"] == 2
     refused = world.open(model, "deploy", SECOND).step("verify")

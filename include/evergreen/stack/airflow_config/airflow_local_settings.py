@@ -16,6 +16,7 @@ import warnings
 _MODULES = (
     "pandas",
     "pyarrow",
+    "pyarrow.acero",
     "pyarrow.csv",
     "pyarrow.compute",
     "pyarrow.dataset",
@@ -23,11 +24,15 @@ _MODULES = (
     "pyarrow.parquet",
     "duckdb",
     "deltalake",
+    "deltalake.fs",
     "sqlalchemy",
     "sqlalchemy.dialects.postgresql.psycopg2",
+    "psycopg2.extras",
     "alembic.command",
+    "croniter",
+    "httpcore",
     "httpx",
-    "fsspec",
+    "fsspec.implementations.chained",
     "lightgbm",
     "sklearn.ensemble",
     "sklearn.linear_model",
@@ -39,8 +44,10 @@ _MODULES = (
     "mlflow.data.pandas_dataset",
     "mlflow.lightgbm",
     "mlflow.models",
+    "mlflow.pyfunc",
     "mlflow.sklearn",
     "mlflow.tracking",
+    "mlflow.tracking.request_header.registry",
     "great_expectations",
     "great_expectations.expectations",
     "evidently",
@@ -75,17 +82,25 @@ def _await_tables() -> None:
 
 
 def _own_modules() -> list[str]:
-    packages = ("store", "lake", "ingest", "quality", "features", "tracking", "training", "evaluation", "registry")
-    names = []
-    for package in (*packages, "monitoring", "steps"):
-        spec = importlib.util.find_spec(f"evergreen.{package}")
-        for folder in (spec.submodule_search_locations or []) if spec else []:
+    library = ("spec", "store", "lake", "ingest", "quality", "features", "tracking", "training", "evaluation")
+    packages = [f"evergreen.{each}" for each in (*library, "registry", "monitoring", "steps")]
+    names = ["evergreen.serving.probe"]
+    for package in (*packages, "evergreen_airflow.stages"):
+        for folder in _folders(package):
             names += [
-                f"evergreen.{package}.{file.removesuffix('.py')}"
+                f"{package}.{file.removesuffix('.py')}"
                 for file in sorted(os.listdir(folder))
                 if file.endswith(".py") and not file.startswith("_")
             ]
-    return names
+    return [*names, "evergreen_airflow.fleet", "evergreen_airflow.plugin"]
+
+
+def _folders(package: str) -> list[str]:
+    try:
+        spec = importlib.util.find_spec(package)
+    except ModuleNotFoundError:
+        return []
+    return list(spec.submodule_search_locations or []) if spec else []
 
 
 if "scheduler" in sys.argv:
