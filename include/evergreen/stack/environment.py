@@ -124,7 +124,7 @@ def airflow(
             "task_instance_heartbeat_timeout": "20",
             "task_instance_heartbeat_timeout_detection_interval": "5",
         },
-        # At the default of 5 s, a task that fails, skips or is retried ends 5 s later: its supervisor sleeps through it.
+        # At the default of 5 s, a task that fails, skips or is retried ends 5 s later: its supervisor sleeps on.
         "workers": {"min_heartbeat_interval": "1"},
         "logging": {"base_log_folder": str(instance.logs / "tasks")},
         "metrics": {"statsd_on": "False", "otel_on": "False"},

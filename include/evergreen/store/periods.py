@@ -21,8 +21,8 @@ class Period:
 
     Attributes:
         as_of: The period's end.
-        role: ``champion`` (at the period's start), ``first``, ``version_N`` (named in the spec), ``logged`` (what the gateway
-            answered).
+        role: ``champion`` (at the period's start), ``first``, ``version_N`` (named in the spec), ``logged`` (what
+            the gateway answered).
         version: The model version that predicted; ``None`` where there was none, or several (``logged``).
         value: The metric; ``None`` where it could not be computed.
         n_rows: Rows of the period; ``n_labelled`` of them had a label.
