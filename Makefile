@@ -21,6 +21,7 @@ $(READY): requirements/bootstrap.txt requirements/dev.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
 	$(INDEX) $(BIN)/uv pip install --python $(BIN)/python --require-hashes --compile-bytecode -r requirements/dev.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --offline --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m evergreen.stack.openmp
 	$(BIN)/python -m compileall -q include/evergreen plugins
 	@touch $(READY)
 

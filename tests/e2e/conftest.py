@@ -37,7 +37,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     plant.declare(workspace)
     orders.mkdir()
     extra = {
-        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "5",
+        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "15",
         "AIRFLOW_CONN_EVERGREEN_SECRET": f"generic://robot:{plant.SECRET}@nowhere",
         "EVERGREEN_DRILLS": str(orders),
     }

@@ -25,7 +25,12 @@ def deploy(model: Model, *, broken: bool = False) -> DAG:
         (
             Work("verify"),
             Work("roll_out"),
-            Work("settle", outlet=assets.champion(model.name), wait_timeout=timedelta(minutes=15)),
+            Work(
+                "settle",
+                takes=("roll_out",),
+                outlet=assets.champion(model.name),
+                wait_timeout=timedelta(minutes=15),
+            ),
         ),
         broken=broken,
         doc=DOC,

@@ -30,6 +30,7 @@ class Work(NamedTuple):
 
     Attributes:
         wait_timeout: Wall-clock time that the step may wait for what is not ready yet.
+        takes: Earlier steps whose outputs it needs, each of which costs a call; ``None`` for all.
     """
 
     step: str
@@ -37,12 +38,13 @@ class Work(NamedTuple):
     links: tuple[BaseOperatorLink, ...] = ()
     outlet: Asset | None = None
     wait_timeout: timedelta = timedelta(minutes=30)
+    takes: tuple[str, ...] | None = None
 
 
 def stage_dag(
     kind: Kind, resource: Resource, stage: str, work: Sequence[Work], *, broken: bool, doc: str, **more: Any
 ) -> DAG:
-    """The DAG ``<resource>.<stage>``: its steps one after the other, each given the outputs of all before it.
+    """The DAG ``<resource>.<stage>``: its steps one after the other, each given the outputs of those before it.
 
     Args:
         broken: Whether the resource is served from its last valid version.
@@ -87,7 +89,7 @@ def _chain(kind: Kind, resource: str, work: Sequence[Work], owner: str) -> None:
             step=each.step,
             kind=kind,
             resource=resource,
-            takes=done,
+            takes=done if each.takes is None else each.takes,
             wait_timeout=each.wait_timeout,
             extra_links=each.links,
             retries=RETRIES,

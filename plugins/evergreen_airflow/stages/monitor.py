@@ -36,7 +36,7 @@ def monitor(
             Work("monitor"),
             Work("report", links=(REPORT,)),
             Work("decide"),
-            Work("ring", outlet=assets.retrain_request(model.name)),
+            Work("ring", takes=("decide",), outlet=assets.retrain_request(model.name)),
         ),
         broken=broken,
         doc=DOC,
