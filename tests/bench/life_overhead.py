@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 PROJECT = Path(__file__).resolve().parents[2]
 EXAMPLE = PROJECT / "include/examples/bikes"
 HOURS = datetime(2011, 1, 1, tzinfo=UTC), datetime(2012, 1, 1, tzinfo=UTC)
-WARM_UP, MEASURED = 3, 5
+WARM_UP, MEASURED = 3, 7
 """Months: the second brings the first champion, the third the first drift report."""
 
 TWIN = {"rides": "rides_twin", "demand": "demand_twin", "bike_demand": "bike_demand_twin"}

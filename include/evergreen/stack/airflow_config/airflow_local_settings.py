@@ -12,6 +12,7 @@ import os
 import sys
 import time
 import warnings
+from collections.abc import Iterable
 
 _MODULES = (
     "pandas",
@@ -53,6 +54,20 @@ _MODULES = (
     "evidently",
     "evidently.metrics",
     "evidently.presets",
+    "plotly.graph_objects",
+    "plotly.offline",
+    "encodings.utf_8_sig",
+    "netrc",
+)
+# Packages whose modules plotly loads one by one when a figure names them: two hundred for a drift report.
+_DRAWING = (
+    "plotly.graph_objs.layout",
+    "plotly.validators",
+    "plotly.validators.bar",
+    "plotly.validators.layout",
+    "plotly.validators.layout.xaxis",
+    "plotly.validators.layout.yaxis",
+    "plotly.validators.scatter",
 )
 
 
@@ -65,7 +80,7 @@ def _preload() -> None:
     # The library's own steps draw in the rest; they stand last because a broken one must not keep others out.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # skops asks every module in memory for every name, Airflow's old ones too
-        for name in (*_MODULES, *_own_modules()):
+        for name in (*_MODULES, *_modules_of(_DRAWING), *_own_modules()):
             try:
                 importlib.import_module(name)
             except Exception:
@@ -84,15 +99,19 @@ def _await_tables() -> None:
 def _own_modules() -> list[str]:
     library = ("spec", "store", "lake", "ingest", "quality", "features", "tracking", "training", "evaluation")
     packages = [f"evergreen.{each}" for each in (*library, "registry", "monitoring", "steps")]
-    names = ["evergreen.serving.probe"]
-    for package in (*packages, "evergreen_airflow.stages"):
-        for folder in _folders(package):
-            names += [
-                f"{package}.{file.removesuffix('.py')}"
-                for file in sorted(os.listdir(folder))
-                if file.endswith(".py") and not file.startswith("_")
-            ]
-    return [*names, "evergreen_airflow.fleet", "evergreen_airflow.plugin"]
+    # What each task runs through before its step, and the first look at a gateway.
+    others = ("evergreen_airflow.fleet", "evergreen_airflow.plugin", "evergreen.serving.probe")
+    return [*_modules_of(packages), *_modules_of(["evergreen_airflow.stages"]), *others]
+
+
+def _modules_of(packages: Iterable[str]) -> list[str]:
+    return [
+        f"{package}.{file.removesuffix('.py')}"
+        for package in packages
+        for folder in _folders(package)
+        for file in sorted(os.listdir(folder))
+        if file.endswith(".py") and file != "__init__.py"
+    ]
 
 
 def _folders(package: str) -> list[str]:
