@@ -13,6 +13,7 @@ import math
 import os
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -59,14 +60,15 @@ def run(data: Path | None = None) -> dict[str, Any]:
             project=_project(folder / "project"),
             calendar_from="2100-01-01",
         )
-        with stack:
-            try:
+        try:
+            with stack:
                 months = _live(stack, bikes)
                 memory = memory_mb(stack.state)
-            except BaseException:
-                _keep_logs(stack.instance.logs)
-                raise
-        stack.remove()
+        except BaseException:
+            _keep_logs(stack.instance.logs)
+            raise
+        finally:
+            stack.remove()
     measured = months[WARM_UP:]
     overhead, noop = median(month.ours - month.steps for month in measured), median(month.noop for month in measured)
     plain = median(month.ours for month in measured) / noop
@@ -218,7 +220,8 @@ def _rentals(path: Path) -> Path:
 def _keep_logs(logs: Path) -> None:
     kept = Path(".evergreen/bench/logs")
     shutil.rmtree(kept, ignore_errors=True)
-    shutil.copytree(logs, kept)
+    if logs.is_dir():
+        shutil.copytree(logs, kept)
     _say(f"life_overhead failed; the stack's logs stand in {kept}")
 
 
@@ -231,4 +234,5 @@ def _say(text: str) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that nothing is left running
     print(json.dumps(run(Path(sys.argv[1]) if len(sys.argv) > 1 else None)))

@@ -19,7 +19,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -135,44 +135,67 @@ def has_ended(process: subprocess.Popen[bytes]) -> bool:
         return True
 
 
-def marked(mark: str) -> list[Any]:
-    """All live processes (``psutil.Process``) whose environment carries this mark, without the caller itself.
+def marked(mark: str, sessions: set[int] | None = None) -> list[Any]:
+    """All live processes (``psutil.Process``) that carry this mark in their environment, without the caller itself.
 
-    The mark ``a`` stands for ``a`` and for every ``a:…`` (one component of the stack ``a``).
+    Airflow's workers and tasks make themselves non-dumpable, so that only root can read their environment. Of those
+    that hide it, the ones in a session that a marked component leads count as marked.
+
+    Args:
+        mark: ``a`` stands for ``a`` and for every ``a:…`` (one component of the stack ``a``).
+        sessions: Sessions known to be of this mark; those that are met are added.
     """
     import psutil
 
-    found = []
+    sessions = set() if sessions is None else sessions
+    found, hidden = [], []
     for process in psutil.process_iter():
         if process.pid == os.getpid():
             continue
+        with contextlib.suppress(psutil.NoSuchProcess, OSError):
+            if process.status() == psutil.STATUS_ZOMBIE:
+                continue
+            try:
+                value = process.environ().get(MARK, "")
+            except psutil.AccessDenied:
+                if process.uids().real == os.getuid():
+                    hidden.append(process)
+                continue
+            if value == mark or value.startswith(f"{mark}:"):
+                found.append(process)
+                if os.getsid(process.pid) == process.pid:
+                    sessions.add(process.pid)
+    for process in hidden:
         with contextlib.suppress(psutil.Error, OSError):
-            value = process.environ().get(MARK, "")
-            if (value == mark or value.startswith(f"{mark}:")) and process.status() != psutil.STATUS_ZOMBIE:
+            if os.getsid(process.pid) in sessions:
                 found.append(process)
     return found
 
 
-def sweep(mark: str, *, grace_seconds: float = 5.0) -> int:
+def sweep(mark: str, *, grace_seconds: float = 5.0, sessions: Iterable[int] = ()) -> int:
     """Ends every process that carries ``mark``: politely first, by SIGKILL after ``grace_seconds``.
+
+    Args:
+        sessions: Of components that have ended already, whose children may hide their environment.
 
     Returns:
         How many processes were found.
     """
     import psutil
 
-    found = marked(mark)
+    known = set(sessions)
+    found = marked(mark, known)
     for process in found:
         with contextlib.suppress(psutil.Error):
             # PostgreSQL: SIGINT ends at once, SIGTERM waits for every client.
             process.send_signal(signal.SIGINT if process.name() == "postgres" else signal.SIGTERM)
     deadline = time.monotonic() + grace_seconds
     while time.monotonic() < deadline:
-        if not marked(mark):
+        if not marked(mark, known):
             break
         time.sleep(0.1)
     for _ in range(20):  # what is forked while we kill is met in the next round
-        rest = marked(mark)
+        rest = marked(mark, known)
         if not rest:
             break
         for process in rest:

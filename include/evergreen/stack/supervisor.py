@@ -193,7 +193,7 @@ class Supervisor:
                 continue
             signal_group(process.pid, signal.SIGKILL)  # children that it left
             code = process.wait()
-            sweep(self._mark_of(name), grace_seconds=0)  # and those that left its group
+            sweep(self._mark_of(name), grace_seconds=0, sessions=[process.pid])  # and those that left its group
             changed = True
             del self.processes[name]
             part = self.state.parts[name]
@@ -276,6 +276,7 @@ class Supervisor:
             self.state.phase = "stopping"
         self._save_if_possible()
         others = {name: process for name, process in self.processes.items() if name != POSTGRES}
+        sessions = [process.pid for process in others.values()]
         for process in others.values():
             signal_group(process.pid, signal.SIGTERM)
         began = time.monotonic()
@@ -291,7 +292,7 @@ class Supervisor:
                     )
             time.sleep(0.02)
         self.postgres.stop()
-        sweep(self.state.mark)  # what left its group: Airflow's tasks lead groups of their own
+        sweep(self.state.mark, sessions=sessions)  # what left its group: Airflow's tasks lead groups of their own
         for part in self.state.parts.values():
             part.state, part.pid, part.started = "stopped", None, None
         if not failed:
