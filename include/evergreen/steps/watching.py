@@ -50,6 +50,8 @@ def monitor(ctx: StepContext) -> Outcome:
         periods.replace(ctx.name, ctx.as_of, ctx.as_of_time, rows=[])
     figures: dict[str, Any] = {}
     multiclass = set(scored.values()) if model.task == "multiclass" else set()
+    classes = {version: bundles.load(ctx, bundles.training_of(ctx, version).bundle).classes for version in multiclass}
+    logged, feedback = _plain(ctx, "predictions"), _plain(ctx, "feedback")
     for as_of, (begin, finish) in _open_periods(ctx).items():
         labels = tables.label_rows(ctx, model, known_by=end, event_from=begin, event_to=finish)
         measured = measure(
@@ -60,11 +62,9 @@ def monitor(ctx: StepContext) -> Outcome:
             label=model.label.column,
             mature_by=end - model.label.delay,
             min_labels=model.monitoring.min_labels,
-            classes={
-                version: bundles.load(ctx, bundles.training_of(ctx, version).bundle).classes for version in multiclass
-            },
-            logged=_plain(ctx, "predictions"),
-            feedback=_plain(ctx, "feedback"),
+            classes=classes,
+            logged=logged,
+            feedback=feedback,
         )
         if measured and not (later and as_of in judged):
             periods.replace(ctx.name, as_of, finish, rows=[row.as_dict() for row in measured])
