@@ -1,4 +1,4 @@
-"""A real MLflow server on a free loopback port, one for all integration tests that need it."""
+"""What integration tests share: a real MLflow server, a migrated store per module, a model of its own per test."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ import subprocess
 import sys
 import time
 import urllib.request
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from evergreen.store.store import Store
 
 START_SECONDS = 120
 
@@ -53,3 +56,15 @@ def _wait(uri: str, server: subprocess.Popen[bytes], log: Path) -> None:
                 break
             time.sleep(0.2)
     pytest.fail(f"MLflow did not start:\n{log.read_text()}")
+
+
+@pytest.fixture(scope="module")
+def store(postgres_url: str) -> Store:
+    store = Store(postgres_url)
+    store.migrate()
+    return store
+
+
+@pytest.fixture
+def model() -> str:
+    return f"m_{uuid.uuid4().hex[:12]}"

@@ -161,13 +161,6 @@ def free_port() -> int:
         return int(held.getsockname()[1])
 
 
-@pytest.fixture(scope="module")
-def store(postgres_url: str) -> Store:
-    store = Store(postgres_url)
-    store.migrate()
-    return store
-
-
 @pytest.fixture
 def life(store: Store, tmp_path: Path) -> Life:
     return Life(store, Lake(tmp_path / "lake"), f"m_{uuid.uuid4().hex[:12]}", tmp_path / "scratch")
