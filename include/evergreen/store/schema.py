@@ -271,3 +271,36 @@ seen = Table(
     _text("as_of"),
     _instant("as_of_time"),
 )
+
+definitions = Table(
+    "definitions",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), nullable=False),
+    _text("resource", primary_key=True),
+    _text("digest", primary_key=True),
+    _text("table"),
+    _document("document"),
+    _text("workspace"),
+    _text("as_of"),
+    _instant("as_of_time"),
+    Column("seam", JSON(none_as_null=True)),
+    _document("lost"),
+    _document("approximate"),
+    _stamp("at"),
+    Index(None, "table"),
+)
+
+coverage = Table(
+    "coverage",
+    metadata,
+    _text("table", primary_key=True),
+    _text("as_of", primary_key=True),
+    _instant("as_of_time"),
+    _text("step_key"),
+    _text("reading"),
+    Column("event_from", Instant),
+    Column("event_to", Instant),
+    _document("details"),
+    _stamp("planned_at"),
+    Column("done_at", Instant),
+)
