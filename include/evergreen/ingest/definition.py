@@ -49,5 +49,3 @@ def _placeless(node: Any) -> Any:
     if isinstance(node, dict):
         return {key: _placeless(value) for key, value in node.items() if key != "query_location"}
     return [_placeless(each) for each in node] if isinstance(node, list) else node
-
-

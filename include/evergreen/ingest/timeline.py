@@ -23,7 +23,10 @@ NONE = -(2**63)
 
 @dataclass(frozen=True)
 class Interval:
-    """What a run covers: ``[start, end)``, and how far back late rows are taken; a first load has no lower bound."""
+    """What a run covers: ``[start, end)``, and how far back late rows are taken.
+
+    A first load, before which the source has nothing, has no lower bound.
+    """
 
     start: datetime
     end: datetime
@@ -84,8 +87,9 @@ def ticks_of(values: pa.ChunkedArray) -> Any:
 def known_at(rows: pa.Table, dataset: Dataset, interval: Interval) -> pa.Array:
     """When each row became known: the source's own column, else event time plus the declared delay, else the end.
 
-    The delay holds for rows of the run's own interval and of a first load; rows that came late count as known at the
-    interval's end. Nothing is known after that end, since the run had it by then.
+    What the source says is taken as it is, be it after the interval's end; where it says nothing, the end counts. The
+    delay holds for rows of the run's own interval and of a first load, up to the end, since the run had them by then;
+    rows that came late count as known at the end.
     """
     import numpy as np
     import pyarrow as pa
@@ -94,7 +98,7 @@ def known_at(rows: pa.Table, dataset: Dataset, interval: Interval) -> pa.Array:
     known = np.full(rows.num_rows, end, dtype="int64")
     if dataset.known_at is not None:
         own = ticks_of(rows[dataset.known_at])
-        known = np.where(own == NONE, end, np.minimum(own, end))
+        known = np.where(own == NONE, end, own)
     elif dataset.event_time is not None and dataset.availability_delay is not None:
         event = ticks_of(rows[dataset.event_time])
         delay = dataset.availability_delay // timedelta(microseconds=1)

@@ -6,9 +6,9 @@ other keys said of the same identities and would be drowned by it (docs/explanat
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from evergreen.lake import delta, versions
 from evergreen.lake.columns import fit
@@ -25,15 +25,31 @@ class Reading(NamedTuple):
         as_of: The key.
         end: Its instant.
         rows: Gives the rows, with all system columns but ``_commit``; called only when it is needed.
-        event_from: Least event time of the rows; ``None`` where there are none.
-        event_to: Greatest event time, inclusive.
     """
 
     as_of: str
     end: datetime
     rows: Callable[[], pa.Table]
-    event_from: datetime | None = None
-    event_to: datetime | None = None
+
+
+class Asked(NamedTuple):
+    """Which other keys may have said something of some identities.
+
+    Attributes:
+        after: Only keys after this instant; ``None`` for all.
+        event_from: Least event time of the identities; ``None`` asks for all keys (of whole snapshots).
+        event_to: Greatest event time, inclusive.
+        keys: Keys that have left versions of them, whatever they say now.
+    """
+
+    after: datetime | None
+    event_from: datetime | None
+    event_to: datetime | None
+    keys: Sequence[str]
+
+
+Others = Callable[[Asked], Sequence[Reading]]
+"""Gives the last readings of a table's other keys."""
 
 
 class Counts(NamedTuple):
@@ -78,7 +94,9 @@ class Draft:
             return
         times = [each.column("_event_time") for each in rows]
         if keys:
-            times.append(self._snapshot.scan(["_event_time"], pc.field("_as_of").isin(list(keys))).column("_event_time"))
+            times.append(
+                self._snapshot.scan(["_event_time"], pc.field("_as_of").isin(list(keys))).column("_event_time")
+            )
         span = _span(times)
         self._stored = [] if span is None else [self._snapshot.scan(versions.KEYS, _between(*span))]
 
@@ -89,7 +107,7 @@ class Draft:
         as_of: str | None,
         until: datetime,
         changed: datetime,
-        others: Iterable[Reading] = (),
+        others: Others | None = None,
     ) -> Counts:
         """Adds one key's reading.
 
@@ -98,15 +116,17 @@ class Draft:
             as_of: The key; ``None`` takes nothing back of what it published before.
             until: Its instant.
             changed: Known time of changed rows, never before their predecessors.
-            others: What other keys published last.
+            others: What other keys published last; without it they are taken to have said nothing of these rows.
         """
         import pyarrow as pa
         import pyarrow.compute as pc
 
         said = self._said(rows, as_of)
-        chosen = versions.new(rows, said, until=until, changed_known_at=changed, source=self._source)
-        appended = rows.take(chosen.which)
-        appended = _set(appended, "_known_at", chosen.known_at)
+        if said.num_rows:
+            chosen = versions.new(rows, said, until=until, changed_known_at=changed, source=self._source)
+            appended = _set(rows.take(chosen.which), "_known_at", chosen.known_at)
+        else:
+            appended = rows.filter(pc.invert(rows.column("_deleted")))
         self._write(appended)
         tombstones = restored = 0
         touched = [appended.select(["_row_id"])]
@@ -114,7 +134,7 @@ class Draft:
             said = self._said(rows, as_of)
             mine = said.filter(pc.equal(said.column("_as_of"), as_of)).select(["_row_id"])
             wrong = []
-            if self._whole:
+            if self._whole and said.num_rows:
                 living = said.select(["_row_id"])
                 wrong.append(versions.gone(rows, said, living, as_of=as_of, end=changed))
             elif mine.num_rows:
@@ -124,59 +144,64 @@ class Draft:
                 tombstones, restored = tombstones + ended, restored + again
                 touched.append(said.select(["_row_id"]).take(amiss.stored))
             affected = pa.concat_tables(touched)
-            if affected.num_rows:
+            if affected.num_rows and others is not None:
                 self._settle(affected, as_of, until, others)
         deleted = _count_true(appended.column("_deleted"))
-        return Counts(appended.num_rows - deleted, rows.num_rows - len(chosen.which), tombstones + deleted, restored)
+        return Counts(appended.num_rows - deleted, rows.num_rows - appended.num_rows, tombstones + deleted, restored)
 
-    def _settle(self, affected: pa.Table, as_of: str, until: datetime, others: Iterable[Reading]) -> None:
+    def _settle(self, affected: pa.Table, as_of: str, until: datetime, others: Others) -> None:
         """Sees to it that other keys still say of the touched identities what they said."""
         import pyarrow.compute as pc
 
-        said = self._said(affected, as_of, ids=affected)
-        events = _span([said.column("_event_time")]) if said.num_rows else None
-        published = set(pc.unique(said.column("_as_of")).to_pylist())
-        for other in sorted(others, key=lambda each: (each.end, each.as_of)):
-            if other.as_of == as_of or (other.end <= until and not self._source):
-                continue
-            if not self._whole and other.as_of not in published and not _overlap(events, other):
+        said = self._of(affected)
+        span = None if self._whole else _span([said.column("_event_time")])
+        published = pc.unique(said.column("_as_of")).to_pylist()
+        event_from, event_to = span or (None, None)
+        asked = Asked(None if self._source else until, event_from, event_to, published)
+        for other in sorted(others(asked), key=lambda each: (each.end, each.as_of)):
+            if other.as_of == as_of:
                 continue
             claims = other.rows()
-            known = {"as_of": other.as_of, "end": other.end}
-            wrong = [versions.unclaimed(claims, said, affected, source=self._source, **known)]  # type: ignore[arg-type]
+            key: dict[str, Any] = {"as_of": other.as_of, "end": other.end}
+            self._mend(
+                versions.unclaimed(claims, said, affected, source=self._source, **key), claims, said, other.as_of
+            )
             if self._whole:
-                wrong.append(versions.gone(claims, said, affected, **known))  # type: ignore[arg-type]
-            for amiss in wrong:
-                self._mend(amiss, claims, said, other.as_of)
-            said = self._said(affected, as_of, ids=affected)
-            if not self._whole:
-                stale = versions.void(claims, said, affected, **known)  # type: ignore[arg-type]
-                if len(stale.stored):
-                    self._mend(stale, claims, said, other.as_of)
-                    said = self._said(affected, as_of, ids=affected)
-            elif not self._source:
-                return  # from the next snapshot on all is as it was
+                self._mend(versions.gone(claims, said, affected, **key), claims, said, other.as_of)
+                if not self._source:
+                    return  # from the next snapshot on all is as it was
+            said = self._of(affected)
+            self._mend(versions.void(claims, said, affected, **key), claims, said, other.as_of)
+            said = self._of(affected)
 
-    def _said(self, rows: pa.Table, as_of: str | None, ids: pa.Table | None = None) -> pa.Table:
+    def _of(self, ids: pa.Table) -> pa.Table:
+        """All versions of some identities."""
+        import pyarrow as pa
+
+        known = [*self._stored, *(each.select(versions.KEYS) for each in self.fresh)]
+        return _only(pa.concat_tables(known), ids)
+
+    def _said(self, rows: pa.Table, as_of: str | None) -> pa.Table:
         """Versions that stand or will stand, of at least the identities of some rows and of a key."""
         import pyarrow as pa
         import pyarrow.compute as pc
 
+        empty = self._snapshot.schema.empty_table().select(versions.KEYS)
         known = [*self._stored, *(each.select(versions.KEYS) for each in self.fresh)]
-        if not known:
-            return self._snapshot.scan(versions.KEYS, pc.scalar(False))
-        said = pa.concat_tables(known)
-        if self._whole or said.num_rows <= _FEW:
-            return said if ids is None else _only(said, ids)
-        if ids is not None:
-            return _only(said, ids)
-        keep = pc.equal(said.column("_as_of"), as_of if as_of is not None else "")
-        span = _span([rows.column("_event_time")]) if rows.num_rows else None
-        if span is not None:
-            at = said.column("_event_time")
-            within = pc.and_(pc.greater_equal(at, _scalar(span[0])), pc.less_equal(at, _scalar(span[1])))
-            keep = pc.or_(keep, within)
-        return said.filter(keep)
+        if self._whole:
+            return pa.concat_tables([empty, *known])
+        span = _span([rows.column("_event_time")])
+        parts = [empty]
+        for part in known:
+            keep = pc.equal(part.column("_as_of"), as_of or "")
+            if span is not None:
+                at = part.column("_event_time")
+                within = pc.and_(pc.greater_equal(at, _scalar(span[0])), pc.less_equal(at, _scalar(span[1])))
+                keep = pc.or_(keep, within)
+            found = part.filter(keep)
+            if found.num_rows:
+                parts.append(found)
+        return pa.concat_tables(parts)
 
     def _mend(self, amiss: versions.Amiss, claims: pa.Table, said: pa.Table, as_of: str) -> tuple[int, int]:
         """Writes what is amiss under a key; gives how many rows ended and how many say something again."""
@@ -230,20 +255,10 @@ class Draft:
             self.fresh.append(rows.append_column("_commit", number))
 
 
-_FEW = 100_000
-"""So many versions are looked through as they are; of more, only those that may matter."""
-
-
 def _only(rows: pa.Table, ids: pa.Table) -> pa.Table:
     import pyarrow.compute as pc
 
     return rows.filter(pc.is_in(rows.column("_row_id"), value_set=pc.unique(ids.column("_row_id"))))
-
-
-def _overlap(events: tuple[datetime, datetime] | None, other: Reading) -> bool:
-    if events is None or other.event_from is None or other.event_to is None:
-        return False
-    return other.event_from <= events[1] and events[0] <= other.event_to
 
 
 def _span(columns: Sequence[pa.ChunkedArray]) -> tuple[datetime, datetime] | None:

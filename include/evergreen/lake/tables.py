@@ -17,7 +17,7 @@ from evergreen.errors import DataError, NotReady, TransientError, UserError
 from evergreen.faults import point as fault_point
 from evergreen.lake import delta, versions
 from evergreen.lake.columns import SYSTEM, canonical, fit
-from evergreen.lake.draft import Draft, Reading
+from evergreen.lake.draft import Draft, Others
 from evergreen.lake.roots import Root
 
 if TYPE_CHECKING:
@@ -98,10 +98,20 @@ class Table:
         snapshot = delta.load(self._root, self._path)
         return -1 if snapshot is None else snapshot.version
 
-    def commit(self) -> int:
-        """The newest number of the commit sequence, 0 when nothing was committed."""
-        snapshot = delta.load(self._root, self._path)
+    def commit(self, version: int | None = None) -> int:
+        """The newest number of the commit sequence (at a version), 0 when nothing was committed."""
+        snapshot = delta.load(self._root, self._path, version)
         return 0 if snapshot is None else _sequence(snapshot)
+
+    def changes(self, since: int, version: int | None = None) -> pa.Table:
+        """Event and known time of the row versions that were committed after a number of the sequence.
+
+        Raises:
+            NotReady: When there is no table yet.
+        """
+        import pyarrow.compute as pc
+
+        return self._load(version).scan(["_event_time", "_known_at"], pc.field("_commit") > since)
 
     def schema(self, version: int | None = None) -> pa.Schema:
         """Names and types of all columns, system columns first.
@@ -125,7 +135,7 @@ class Table:
         source_known_at: bool = False,
         full_snapshot: bool = False,
         as_of: str | None = None,
-        others: Callable[[], Sequence[Reading]] | None = None,
+        others: Others | None = None,
         guard: Callable[[], None] | None = None,
         point: str = "publish.commit",
     ) -> Appended:
@@ -184,7 +194,7 @@ class Table:
         tag: str,
         source_known_at: bool = False,
         full_snapshot: bool = False,
-        others: Callable[[], Sequence[Reading]] | None = None,
+        others: Others | None = None,
         guard: Callable[[], None] | None = None,
         point: str = "publish.commit",
     ) -> Appended:
@@ -213,7 +223,7 @@ class Table:
                     as_of=each.as_of,
                     until=each.until,
                     changed=each.changed_known_at,
-                    others=() if others is None else others(),
+                    others=others,
                 )
                 for each in readings
             ]

@@ -206,6 +206,36 @@ def ordered(rows: pa.Table) -> pa.ChunkedArray:
     return _read(rows, _ALL, every=True)
 
 
+def as_known(
+    versions: pa.Table, known_by: datetime, event_from: datetime | None = None, event_to: datetime | None = None
+) -> pa.Table:
+    """Rows as they were known at an instant, out of all versions in the order that :func:`ordered` gives.
+
+    The same as reading the table anew with these bounds, without opening it: for many instants one after the other.
+
+    Args:
+        versions: All columns that :data:`KEYS` names, and others.
+        known_by: Inclusive.
+        event_from: Inclusive.
+        event_to: Exclusive.
+    """
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    stamp = pa.timestamp("us", tz="UTC")
+    if event_from is not None or event_to is not None:
+        events = versions.column("_event_time").cast(pa.int64()).to_numpy()
+        first, last = (
+            None if moment is None else np.searchsorted(events, pa.scalar(moment, stamp).value)
+            for moment in (event_from, event_to)
+        )
+        first, last = first or 0, len(events) if last is None else last
+        versions = versions.slice(int(first), int(max(last - first, 0)))
+    known = versions.filter(pc.less_equal(versions.column("_known_at"), pa.scalar(known_by, stamp)))
+    return known.take(newest(known))
+
+
 def _read(rows: pa.Table, sql: str, *, every: bool) -> pa.ChunkedArray:
     import pyarrow.compute as pc
 

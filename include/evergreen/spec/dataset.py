@@ -130,6 +130,10 @@ class Dataset(Resource):
         late_window: Rows older than the interval's start by more than this are quarantined.
         expectations: What must hold of the rows.
         max_quarantined: Share of the rows read above which the run stops and publishes nothing.
+        max_lost: Share of a whole snapshot's living rows that may be gone from the next one; more stops the run.
+        on_change: What becomes of the history when the definition changed and the source no longer has all of it:
+            ``rebuild`` builds the new table from what is there, ``continue`` goes on in the old table, which leaves a
+            seam. Absent, the run stops and says what is missing.
         retention: Kept for later: nothing is deleted yet.
     """
 
@@ -146,6 +150,8 @@ class Dataset(Resource):
     late_window: Duration = timedelta(0)
     expectations: tuple[Expectation, ...] = ()
     max_quarantined: Share = 0.05
+    max_lost: Share = 0.5
+    on_change: Literal["rebuild", "continue"] | None = None
     retention: Duration | None = None
 
     @model_validator(mode="after")

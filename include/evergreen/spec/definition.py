@@ -20,7 +20,8 @@ from evergreen.spec.timing import format_duration
 Document = Mapping[str, Any]
 
 _SQL = re.compile(
-    r"""(?P<kept>'(?:[^']|'')*'|"(?:[^"]|"")*"|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$)|(?P<left>--[^\n]*|/\*.*?\*/|\s+)""", re.DOTALL
+    r"""(?P<kept>'(?:[^']|'')*'|"(?:[^"]|"")*"|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$)|(?P<left>--[^\n]*|/\*.*?\*/|\s+)""",
+    re.DOTALL,
 )
 
 
@@ -57,7 +58,9 @@ def view_definition(workspace: Workspace, view: FeatureView, tables: Mapping[str
         "availability_delay": format_duration(view.availability_delay),
         "function": view.function,
         "transform": {
-            path.rpartition("/")[2] if view.function is None else path: plain_sql(text) if view.function is None else text
+            path.rpartition("/")[2] if view.function is None else path: plain_sql(text)
+            if view.function is None
+            else text
             for path, text in sorted(texts.items())
         },
         "reads": {name: tables[name] for name in view.reads},

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import and_, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from evergreen.errors import Superseded
@@ -68,6 +68,33 @@ class Coverage:
     def done(self, table: str) -> list[Covered]:
         """The published keys of a table, in their order."""
         return [each for each in self.of(table) if each.done_at is not None]
+
+    def told(
+        self,
+        table: str,
+        *,
+        after: datetime | None,
+        event_from: datetime | None,
+        event_to: datetime | None,
+        keys: Sequence[str],
+    ) -> list[Covered]:
+        """Keys that may have said something of rows of some event times, in their order.
+
+        Args:
+            after: Only keys after this instant; ``None`` for all.
+            event_from: Least event time; ``None`` asks for all keys.
+            event_to: Greatest event time, inclusive.
+            keys: Keys that are wanted whatever they hold.
+        """
+        where = [coverage.c.table == table]
+        if after is not None:
+            where.append(coverage.c.as_of_time > after)
+        if event_from is not None and event_to is not None:
+            overlaps = and_(coverage.c.event_from <= event_to, coverage.c.event_to >= event_from)
+            where.append(or_(overlaps, coverage.c.as_of.in_(list(keys))))
+        query = select(coverage).where(*where).order_by(coverage.c.as_of_time, coverage.c.as_of)
+        with self._store.transaction() as connection:
+            return [Covered(**row._mapping) for row in connection.execute(query)]
 
     def plan(self, rows: Sequence[Mapping[str, Any]], *, expected: Mapping[str, str | None]) -> None:
         """Says what keys are about to say; again with the same step key is the same.

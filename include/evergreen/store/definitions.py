@@ -71,8 +71,8 @@ class Definitions:
             return [Definition(**row._mapping) for row in connection.execute(query)]
 
     def of_table(self, table: str) -> Definition | None:
-        """The definition that a table was made for."""
-        query = select(definitions).where(definitions.c.table == table).order_by(definitions.c.id).limit(1)
+        """The newest definition that a table belongs to."""
+        query = select(definitions).where(definitions.c.table == table).order_by(definitions.c.id.desc()).limit(1)
         with self._store.transaction() as connection:
             row = connection.execute(query).first()
         return None if row is None else Definition(**row._mapping)
@@ -110,10 +110,14 @@ class Definitions:
             mine = select(definitions).where(definitions.c.resource == resource, definitions.c.digest == digest)
             return Definition(**connection.execute(mine).one()._mapping)
 
+    def share(self, resource: str, digest: str, *, table: str, seam: Mapping[str, Any]) -> None:
+        """Lets a definition go on in another one's table, and notes the seam."""
+        mine = (definitions.c.resource == resource, definitions.c.digest == digest)
+        with self._store.transaction() as connection:
+            connection.execute(update(definitions).where(*mine).values(table=table, seam=seam))
+
     def note_history(self, resource: str, digest: str, *, lost: Sequence[str], approximate: Sequence[str]) -> None:
         """Says what of a table's history the source no longer had, and what of it is only roughly dated."""
         mine = (definitions.c.resource == resource, definitions.c.digest == digest)
         with self._store.transaction() as connection:
-            connection.execute(
-                update(definitions).where(*mine).values(lost=list(lost), approximate=list(approximate))
-            )
+            connection.execute(update(definitions).where(*mine).values(lost=list(lost), approximate=list(approximate)))

@@ -221,12 +221,12 @@ def test_known_at_is_event_time_plus_delay_in_the_own_interval_or_a_first_load(d
     assert known(ingest(delayed, first_load=True)) == ["2012-12-31 06", "2013-01-05 06", "2013-02-01 00"]
 
 
-def test_known_at_is_the_sources_own_column_capped_at_the_end(dataset, landed, ingest):
+def test_known_at_is_the_sources_own_column_whatever_the_interval(dataset, landed, ingest):
     text = "id,ts,seen\n1,2013-01-05,2013-01-06 07:00\n2,2013-01-05,2013-03-01\n3,2013-01-05,\n"
     landed("in/2013-02-01.csv", text)
     columns = {"id": "int", "ts": "timestamp", "seen": "timestamp"}
     own = dataset(columns=columns, known_at="seen")
-    assert known(ingest(own)) == ["2013-01-06 07", "2013-02-01 00", "2013-02-01 00"]
+    assert known(ingest(own)) == ["2013-01-06 07", "2013-03-01 00", "2013-02-01 00"]
 
 
 def test_known_at_is_the_end_where_nothing_is_declared(dataset, landed, ingest):

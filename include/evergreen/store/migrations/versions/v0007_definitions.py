@@ -47,8 +47,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("table", "as_of", name=op.f("pk_coverage")),
     )
 
-
-def downgrade() -> None:
-    """Drops them."""
-    op.drop_table("coverage")
-    op.drop_table("definitions")
+    # What was published before: each dataset's table is its first definition's, its readings are not known any more.
+    op.execute(
+        """
+        INSERT INTO coverage ("table", as_of, as_of_time, step_key, reading, details, done_at)
+        SELECT DISTINCT ON (dataset, as_of) 'datasets/' || dataset, as_of, as_of_time, step_key, '',
+               CASE WHEN as_of_time = min(as_of_time) OVER (PARTITION BY dataset) THEN '{"first_load": true}'
+                    ELSE '{}' END::json, at
+        FROM row_counts ORDER BY dataset, as_of, id DESC
+        """
+    )
