@@ -138,6 +138,7 @@ class Draft:
                 living = said.select(["_row_id"])
                 wrong.append(versions.gone(rows, said, living, as_of=as_of, end=changed))
             elif mine.num_rows:
+                said = self._of(mine)
                 wrong.append(versions.void(rows, said, mine, as_of=as_of, end=changed))
             for amiss in wrong:
                 ended, again = self._mend(amiss, rows, said, as_of)

@@ -392,6 +392,12 @@ def catch_up(ctx: StepContext, name: str, workspace: str) -> None:
     log.info("Caught up with %s: %s", target.table, figures)
 
 
+def catch_up_views(ctx: StepContext) -> None:
+    """Builds what the tables of the model's views lack, so that an edited or new view has its history when read."""
+    for name in tables.materialized(ctx.workspace, ctx.model):
+        catch_up(ctx, name, ctx.inp.workspace)
+
+
 def catch_up_living(ctx: StepContext) -> None:
     """Builds this view's tables of earlier definitions that live versions read."""
     from evergreen.registry.live import live_tables

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from evergreen.evaluation.compare import Predicted
+    from evergreen.store.trainings import Training
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +67,7 @@ def _evaluate(ctx: StepContext) -> Outcome:
         labels=rows["_label"],
         event_times=[rows["_event_time"][0].as_py(), rows["_event_time"][-1].as_py()] if rows.num_rows else [],
         candidate=Predicted(candidate.predict(rows), candidate.classes),
-        champions=[_champion(ctx, frame, rows, version, other) for version, other in against.items()],
+        champions=[_champion(ctx, training, rows, version, other) for version, other in against.items()],
         fitted_labels=candidate.labels,
         importance=candidate.document["importance"],
         seed=training.seed,
@@ -132,27 +133,31 @@ def _answering(ctx: StepContext) -> dict[str, Any]:
     return {"training": ctx.inp.inputs["train"]["training_id"], "requests": ctx.inp.inputs["claim"]["requests"]}
 
 
-def _champion(ctx: StepContext, frame: pa.Table, rows: pa.Table, version: int, training: bundles.Finished) -> Predicted:
-    """A remembered champion's predictions of the judged rows, from its own features when the frame lacks them."""
+def _champion(ctx: StepContext, candidate: Training, rows: pa.Table, version: int, of: bundles.Finished) -> Predicted:
+    """A remembered champion's predictions of the judged rows, by its own code and definitions."""
     from evergreen.evaluation.compare import Predicted
 
-    loaded = bundles.load(ctx, training.bundle)
-    if not set(loaded.features) <= set(frame.column_names):
-        rows = _own_features(ctx, rows, training.record.workspace)
+    loaded = bundles.load(ctx, of.bundle)
+    if of.record.workspace != candidate.workspace:
+        rows = _own_features(ctx, candidate, rows, of.record)
     return Predicted(loaded.predict(rows), loaded.classes, version)
 
 
-def _own_features(ctx: StepContext, rows: pa.Table, digest: str) -> pa.Table:
-    """The same rows with the features that the champion's own workspace declares."""
+def _own_features(ctx: StepContext, candidate: Training, rows: pa.Table, of: Training) -> pa.Table:
+    """The same rows with another version's features, from the tables as the candidate's training read them."""
     import pyarrow.compute as pc
 
-    workspace = ctx.declared(digest)
-    model = workspace.models[ctx.name]
+    from evergreen.steps.frames import own_frame
+
+    ctx.versions.update(candidate.inputs["tables"])
+    end = candidate.as_of_time
     span = pc.min_max(rows["_event_time"]).as_py()
-    end = ctx.as_of_time
-    labelled = tables.label_rows(ctx, model, known_by=end, event_from=span["min"], event_to=end)
-    own = tables.model_frame(ctx, model, workspace, digest, labelled, known_by=end)
-    return own.take(pc.index_in(rows["_row_id"], own["_row_id"]))
+    if span["min"] is None:
+        found = tables.label_rows(ctx, ctx.model, known_by=end, event_from=end, event_to=end)
+    else:
+        found = tables.label_rows(ctx, ctx.model, known_by=end, event_from=span["min"], event_to=end)
+    found = found.take(pc.index_in(rows["_row_id"], value_set=found["_row_id"].combine_chunks()))
+    return own_frame(ctx, of, found, known_by=end)
 
 
 EVALUATE = Step(evaluate, evaluate_depends)

@@ -12,6 +12,7 @@ from typing import Any
 from evergreen.errors import UserError
 from evergreen.spec.timing import parse_key
 from evergreen.steps import bundles, tables
+from evergreen.steps.building import catch_up_views
 from evergreen.steps.context import StepContext
 from evergreen.steps.contract import Outcome, Step, digest
 
@@ -88,7 +89,8 @@ def giving_back(ctx: StepContext) -> Iterator[None]:
 
 
 def train_depends(ctx: StepContext) -> Mapping[str, Any]:
-    """Depends on the tables' versions and on the claimed as_of."""
+    """Depends on the tables' versions and on the claimed as_of; views that lag behind are built first."""
+    catch_up_views(ctx)
     return {"as_of": ctx.inp.inputs["claim"]["as_of"], "tables": tables.versions(ctx, ctx.model)}
 
 

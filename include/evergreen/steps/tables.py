@@ -128,7 +128,7 @@ def model_frame(
 
 def missing_views(ctx: StepContext, model: Model) -> list[str]:
     """Materialized views of a model of which nothing is published yet."""
-    return [name for name in _materialized(ctx.workspace, model) if version_of(ctx, view_table(ctx, name)) < 0]
+    return [name for name in materialized(ctx.workspace, model) if version_of(ctx, view_table(ctx, name)) < 0]
 
 
 def view_table(ctx: StepContext, name: str) -> str:
@@ -139,9 +139,10 @@ def view_table(ctx: StepContext, name: str) -> str:
 def versions(ctx: StepContext, model: Model) -> dict[str, int]:
     """Table -> version of all that a model reads in this step; -1 where nothing is published."""
     names = [table_of(ctx, "dataset", model.label.dataset)]
-    names += [view_table(ctx, name) for name in _materialized(ctx.workspace, model)]
+    names += [view_table(ctx, name) for name in materialized(ctx.workspace, model)]
     return {name: version_of(ctx, name) for name in names}
 
 
-def _materialized(workspace: Workspace, model: Model) -> list[str]:
+def materialized(workspace: Workspace, model: Model) -> list[str]:
+    """Names of a model's views that have a table."""
     return [name for name in model.features if workspace.views[name].kind == "materialized"]

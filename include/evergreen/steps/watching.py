@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from evergreen.steps import bundles, staging, tables
+from evergreen.steps.building import catch_up_views
 from evergreen.steps.context import StepContext
 from evergreen.steps.contract import Outcome, Step
 
@@ -19,6 +20,7 @@ log = logging.getLogger(__name__)
 
 def monitor_depends(ctx: StepContext) -> Mapping[str, Any]:
     """Depends on the tables' versions, on who served, and on the prediction log."""
+    catch_up_views(ctx)
     logs = {name: ctx.lake.table(f"{name}/{ctx.name}").version() for name in ("predictions", "feedback")}
     return {"tables": tables.versions(ctx, ctx.model), "scored": _scored(ctx), "logs": logs}
 
@@ -38,10 +40,11 @@ def monitor(ctx: StepContext) -> Outcome:
     if missing:
         return Outcome(skip=f"{ctx.name} as of {ctx.as_of} cannot be watched: nothing of {', '.join(missing)} yet")
     rows = tables.label_rows(ctx, model, known_by=end, event_from=start, event_to=end)
-    frame = tables.model_frame(ctx, model, ctx.workspace, ctx.inp.workspace, rows, known_by=end)
     scores = ctx.lake.table(f"scores/{ctx.name}")
     scored = _scored(ctx)
-    scores.replace(_score(ctx, frame, scored), column="as_of", value=ctx.as_of)
+    frames = _frames(ctx, rows, scored)
+    frame = frames[scored.get("champion")]
+    scores.replace(_score(ctx, frames, scored), column="as_of", value=ctx.as_of)
     periods = Periods(ctx.store)
     newest = Seen(ctx.store).newest(ctx.name)
     later = newest is not None and newest[1] > ctx.as_of_time  # a backfill knows fewer labels than what stands
@@ -82,7 +85,6 @@ def report_depends(ctx: StepContext) -> Mapping[str, Any]:
 
 def report(ctx: StepContext) -> Outcome:
     """Compares the period's features with what the champion was trained on (Evidently)."""
-    from evergreen.features.signature import feature_columns
     from evergreen.lake import trainingsets
     from evergreen.monitoring.drift import compare
     from evergreen.store.decisions import Decisions
@@ -93,11 +95,7 @@ def report(ctx: StepContext) -> Outcome:
     training = bundles.training_of(ctx, scored["champion"])
     reference = trainingsets.get(ctx.lake, training.training_set)
     current = staging.get(ctx.lake, ctx.inp.inputs["monitor"]["frame"])
-    columns = [
-        name
-        for name in feature_columns(ctx.model, ctx.workspace)
-        if name in reference.column_names and name in current.column_names
-    ]
+    columns = bundles.load(ctx, training.bundle).features
     result = compare(reference.select(columns), current.select(columns), ctx.model.monitoring.drift)
     path = f"reports/{ctx.name}/{ctx.as_of}/drift-{ctx.key[:12]}.html"
     if result.html is not None:
@@ -138,25 +136,35 @@ def _scored(ctx: StepContext) -> dict[str, int]:
     return roles
 
 
-def _score(ctx: StepContext, frame: pa.Table, scored: dict[str, int]) -> pa.Table:
+def _frames(ctx: StepContext, rows: pa.Table, scored: dict[str, int]) -> dict[int | None, pa.Table]:
+    """The period's rows with the features of each scored version, by its own code and definitions.
+
+    Without a champion, under ``None``, with those that the run's own workspace declares.
+    """
+    from evergreen.steps.frames import own_frame
+
+    _, end = ctx.interval
+    if "champion" not in scored:
+        return {None: tables.model_frame(ctx, ctx.model, ctx.workspace, ctx.inp.workspace, rows, known_by=end)}
+    by_workspace: dict[str, pa.Table] = {}
+    found: dict[int | None, pa.Table] = {}
+    for version in sorted(set(scored.values())):
+        record = bundles.training_of(ctx, version).record
+        if record.workspace not in by_workspace:
+            by_workspace[record.workspace] = own_frame(ctx, record, rows, known_by=end)
+        found[version] = by_workspace[record.workspace]
+    return found
+
+
+def _score(ctx: StepContext, frames: Mapping[int | None, pa.Table], scored: dict[str, int]) -> pa.Table:
     """Predictions of every scored version for every row, labelled or not."""
     from evergreen.monitoring.performance import score_table
 
-    frames = {ctx.inp.workspace: frame}
-    predictions = {}
-    for version in sorted(set(scored.values())):
-        training = bundles.training_of(ctx, version)
-        loaded = bundles.load(ctx, training.bundle)
-        if not set(loaded.features) <= set(frame.column_names) and training.record.workspace not in frames:
-            start, end = ctx.interval
-            workspace = ctx.declared(training.record.workspace)
-            model = workspace.models[ctx.name]
-            rows = tables.label_rows(ctx, model, known_by=end, event_from=start, event_to=end)
-            frames[training.record.workspace] = tables.model_frame(
-                ctx, model, workspace, training.record.workspace, rows, known_by=end
-            )
-        predictions[version] = loaded.predict(frames.get(training.record.workspace, frame))
-    return score_table(frame, scored, predictions, as_of=ctx.as_of)
+    predictions = {
+        version: bundles.load(ctx, bundles.training_of(ctx, version).bundle).predict(frames[version])
+        for version in set(scored.values())
+    }
+    return score_table(next(iter(frames.values())), scored, predictions, as_of=ctx.as_of)
 
 
 def _open_periods(ctx: StepContext) -> dict[str, tuple[datetime, datetime]]:
