@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-_MODULES = ("stack_commands", "spec_commands", "step_commands", "lineage_commands", "demo_commands")
+_MODULES = ("stack_commands", "spec_commands", "step_commands", "lineage_commands", "dataset_commands", "demo_commands")
 
 
 def main() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from typing import Annotated
 
 import typer
@@ -29,16 +28,10 @@ def show(
 
     With --retrain it ends with code 1 when the training that is done again predicts something else.
     """
-    from evergreen.settings import Settings
+    from evergreen.cli.instance import settings_of
     from evergreen.steps import lineage as lineages
 
-    if instance is None and "EVERGREEN_STORE_URL" in os.environ:
-        settings = Settings.from_env()
-    else:
-        from evergreen.stack import instances
-        from evergreen.stack.stack import Stack
-
-        settings = Settings.from_env(Stack(instances.resolve(instance)).env)
+    settings = settings_of(instance)
     document = lineages.lineage(settings, model, version).model_dump(mode="json")
     again = lineages.retrain(settings, model, version) if retrain else None
     if again is not None:

@@ -105,6 +105,7 @@ STEPS: dict[tuple[Kind, str], str] = {
     ("dataset", "read"): "evergreen.steps.ingestion:READ",
     ("dataset", "validate"): "evergreen.steps.ingestion:VALIDATE",
     ("dataset", "publish"): "evergreen.steps.ingestion:PUBLISH",
+    ("dataset", "rebuild"): "evergreen.steps.rebuilding:REBUILD",
     ("feature_view", "build"): "evergreen.steps.building:BUILD",
     ("feature_view", "publish"): "evergreen.steps.building:PUBLISH",
     ("model", "monitor"): "evergreen.steps.watching:MONITOR",

@@ -152,13 +152,16 @@ def publish(ctx: StepContext) -> Outcome:
     return Outcome(figures, event={"table": _table(ctx), **event})
 
 
-def publish_key(ctx: StepContext, *, good_rows: str, is_current: bool = True) -> dict[str, int]:
+def publish_key(
+    ctx: StepContext, *, good_rows: str, is_current: bool = True, changed_known_at: datetime | None = None
+) -> dict[str, int]:
     """Appends quarantine and row versions of one key under the context's definition, and counts them.
 
     Args:
         good_rows: Path of the staged rows.
         is_current: Whether it is the resource's own definition, and not one that only lives on in older versions of
             models: those quarantine and count nothing.
+        changed_known_at: Known time of what changed; the key's own end by default.
     """
     from evergreen.ingest.losses import refuse_losses
     from evergreen.lake.tables import Keyed
@@ -179,7 +182,7 @@ def publish_key(ctx: StepContext, *, good_rows: str, is_current: bool = True) ->
     publication = Publication(
         ctx,
         table,
-        [Keyed(rows, ctx.as_of, end, max(end, _dated(first, end)))],
+        [Keyed(rows, ctx.as_of, end, max(end, changed_known_at or end))],
         Write(
             reading=good_rows,
             tag=ctx.key,
@@ -242,12 +245,6 @@ def rows_of(ctx: StepContext, good: pa.Table, as_of: str) -> pa.Table:
 
 def _table(ctx: StepContext) -> str:
     return tables.table_of(ctx, "dataset", ctx.name)
-
-
-def _dated(read_output: Mapping[str, Any], end: datetime) -> datetime:
-    """Since when a change of this reading is known: of a rebuilt history not before the key that rebuilds it."""
-    text = read_output.get("changed_known_at")
-    return end if text is None else datetime.fromisoformat(text)
 
 
 def _content(ctx: StepContext) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from evergreen.errors import NotReady, UserError
 from evergreen.steps import tables
 from evergreen.steps.context import StepContext
-from evergreen.steps.contract import digest
+from evergreen.steps.contract import Outcome, Step, digest
 from evergreen.steps.first_known import dated
 
 if TYPE_CHECKING:
@@ -108,7 +109,8 @@ def rebuild(ctx: StepContext) -> dict[str, Any]:
     if lacking.keys:
         note(ctx, lost=lost, approximate=approximate)
         log.info("Built %d of %d keys of %s anew: %d rows", built, len(lacking.keys), ctx.name, rows)
-    return {"keys": built, "rows": rows, "lost": lost, "approximate": approximate}
+    names = [each.as_of for each in lacking.keys if each.as_of not in lost]
+    return {"built": names, "rows": rows, "lost": lost, "approximate": approximate}
 
 
 def note(ctx: StepContext, *, lost: Sequence[str] = (), approximate: Sequence[str] = ()) -> None:
@@ -125,6 +127,35 @@ def note(ctx: StepContext, *, lost: Sequence[str] = (), approximate: Sequence[st
         lost=sorted({*own.lost, *lost}),
         approximate=sorted({*own.approximate, *approximate}),
     )
+
+
+def rebuild_all(ctx: StepContext) -> Outcome:
+    """Ingests the dataset's whole history again, from what the source still has.
+
+    A changed definition gets its table. Under an unchanged one repaired files are taken up; what differs is known from
+    the newest key on, since nobody knew it before.
+    """
+    from evergreen.store.coverage import Coverage
+
+    settle_history(ctx)
+    made = rebuild(ctx)
+    table = tables.table_of(ctx, "dataset", ctx.name)
+    again, lost, changed = 0, list(made["lost"]), 0
+    for covered in Coverage(ctx.store).done(table):
+        if covered.as_of in made["built"]:
+            continue
+        if not _is_there(ctx, covered):
+            lost.append(covered.as_of)
+            continue
+        figures, _ = _run(ctx, covered.as_of, ctx.inp.workspace, covered=covered, changed_known_at=ctx.as_of_time)
+        again, changed = again + 1, changed + figures["appended"] + figures["withdrawn"]
+    if lost:
+        log.warning("The source no longer has %s of %s: their rows stay as they are", _named(lost), ctx.name)
+    figures = {"built": len(made["built"]), "again": again, "changed": changed, "lost": len(lost)}
+    log.info("Rebuilt %s as of %s: %s", ctx.name, ctx.as_of, figures)
+    version = ctx.lake.table(table).version()
+    named = {"lost_keys": lost[:50], "approximate_keys": made["approximate"][:50]}
+    return Outcome({**figures, **named, "table": table}, event={"table": table, "version": version, **figures})
 
 
 def follow(ctx: StepContext) -> None:
@@ -188,12 +219,19 @@ def _is_there(ctx: StepContext, covered: Covered) -> bool:
 
 
 def _run(
-    ctx: StepContext, as_of: str, workspace: str, *, is_current: bool = True, covered: Covered | None = None
+    ctx: StepContext,
+    as_of: str,
+    workspace: str,
+    *,
+    is_current: bool = True,
+    covered: Covered | None = None,
+    changed_known_at: datetime | None = None,
 ) -> tuple[dict[str, int], bool]:
     """Ingests one key under a frozen workspace's definition; gives figures, and whether known times are exact.
 
     Args:
         covered: The key as it stands in the table that knows when its rows were first read.
+        changed_known_at: Known time of what changed; the key's own end by default.
     """
     from evergreen.steps import ingestion
 
@@ -205,8 +243,12 @@ def _run(
     if covered is not None:
         good, is_exact = dated(sub, covered, good, newest=ctx.as_of_time)
     sub = ctx.at(as_of, workspace=workspace, inputs=inputs, key=digest([workspace, as_of, inputs, good]))
-    return ingestion.publish_key(sub, good_rows=good, is_current=is_current), is_exact
+    figures = ingestion.publish_key(sub, good_rows=good, is_current=is_current, changed_known_at=changed_known_at)
+    return figures, is_exact
 
 
 def _named(keys: Sequence[str]) -> str:
     return ", ".join(keys) if len(keys) <= 8 else f"{', '.join(keys[:4])}, …, {keys[-1]} ({len(keys)} keys)"
+
+
+REBUILD = Step(rebuild_all)

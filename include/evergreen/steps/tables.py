@@ -46,7 +46,8 @@ def definition_of(ctx: StepContext, kind: Tabled, name: str, digest: str | None 
     found = next((each for each in known if each.digest == mine), None)
     if found is not None:
         return found
-    shared = next((each.table for each in reversed(known) if extends(document, each.document)), None)
+    newest = {each.table: each for each in known}  # what a table holds must all be said by whoever shares it
+    shared = next((each.table for each in reversed(newest.values()) if extends(document, each.document)), None)
     return definitions.add(
         name,
         document,
@@ -146,3 +147,27 @@ def versions(ctx: StepContext, model: Model) -> dict[str, int]:
 def materialized(workspace: Workspace, model: Model) -> list[str]:
     """Names of a model's views that have a table."""
     return [name for name in model.features if workspace.views[name].kind == "materialized"]
+
+
+def seams(ctx: StepContext, model: Model, workspace: str | None = None) -> list[dict[str, Any]]:
+    """Where a dataset below a model goes on in one table under two definitions, by its owner's wish.
+
+    Args:
+        workspace: Digest of the frozen files whose definitions are looked at; the run's own by default.
+
+    Returns:
+        ``dataset``, ``table`` and ``from`` (the key from which on the later definition counts) of each seam.
+    """
+    from evergreen.store.definitions import Definitions
+
+    digest = workspace or ctx.inp.workspace
+    declared = ctx.workspace if digest == ctx.inp.workspace else ctx.declared(digest)
+    names = [model.label.dataset]
+    names += [each for view in materialized(declared, model) for each in declared.views[view].reads]
+    found = []
+    for name in dict.fromkeys(names):
+        table = table_of(ctx, "dataset", name, digest)
+        for each in Definitions(ctx.store).of(name):
+            if each.table == table and each.seam is not None:
+                found.append({"dataset": name, "table": table, "from": each.seam["from"]})
+    return found

@@ -60,7 +60,15 @@ def stands(lake: Lake, table: str, known_by: str) -> list[tuple[Any, ...]]:
     return sorted((*(row[name] for name in user), row["_known_at"]) for row in rows)
 
 
-INSTANTS = ["2024-03-01T11:30", "2024-03-02", "2024-03-02T13:00", "2024-03-03", "2024-03-03T13:00", "2024-03-04", "2025-01-01"]
+INSTANTS = [
+    "2024-03-01T11:30",
+    "2024-03-02",
+    "2024-03-02T13:00",
+    "2024-03-03",
+    "2024-03-03T13:00",
+    "2024-03-04",
+    "2025-01-01",
+]
 
 
 @pytest.mark.parametrize("order", ORDERS, ids=lambda order: " ".join(key[-2:] for key in order))
@@ -125,7 +133,9 @@ def test_what_a_later_key_sent_again_outlives_its_withdrawal_by_an_earlier_one(b
         bare_world.ingest(name, key)
     lay(bare_world, name, "2024-03-02", [("2024-03-01T15:00:00", 5)])
     bare_world.ingest(name, "2024-03-02")
-    assert [row[:2] for row in stands(bare_world.lake, f"datasets/{name}", "2024-03-02")] == [(at("2024-03-01T15:00"), 5)]
+    assert [row[:2] for row in stands(bare_world.lake, f"datasets/{name}", "2024-03-02")] == [
+        (at("2024-03-01T15:00"), 5)
+    ]
     assert stands(bare_world.lake, f"datasets/{name}", "2025-01-01") == [
         (at("2024-03-01T10:00"), 1, at("2024-03-03")),
         (at("2024-03-01T15:00"), 5, at("2024-03-01T17:00")),
@@ -168,7 +178,9 @@ def test_a_snapshot_that_loses_most_of_its_rows_is_refused(bare_world: World, ro
     full = {"2024-03-02": [(1, 10), (2, 20), (3, 30)], "2024-03-03": rows}
     name = declared(bare_world, STORES, full)
     bare_world.ingest(name, "2024-03-02")
-    with pytest.raises(DataError, match=r"must not lose more than 50% of the rows that live \(max_lost\), but [23] of 3"):
+    with pytest.raises(
+        DataError, match=r"must not lose more than 50% of the rows that live \(max_lost\), but [23] of 3"
+    ):
         bare_world.ingest(name, "2024-03-03")
     assert bare_world.lake.table(f"datasets/{name}").read().num_rows == 3
     bare_world.dataset(name, **{**STORES, "max_lost": 1})
