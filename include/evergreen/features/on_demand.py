@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from evergreen.errors import DataError
 from evergreen.features import columns, transforms
+from evergreen.features.signature import EVENT_TIME, PREDICTION_TIME
 from evergreen.spec.feature_view import FeatureView
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ class OnDemand:
         root: Folder of the workspace, the one that holds ``features/``; read now, not later.
 
     Raises:
-        DataError: When the transform is missing, cannot be imported, or is no single SELECT.
+        DataError: When the transform is missing, cannot be imported, is no single SELECT, or uses what is no function
+            of the request (see :mod:`evergreen.lake.determinism`).
     """
 
     def __init__(self, view: FeatureView, root: Path) -> None:
@@ -47,6 +49,7 @@ class OnDemand:
         if not transforms.is_sql(view):
             self._function = transforms.function(view, root)
             return
+        from evergreen.lake import determinism
         from evergreen.lake.duck import connect, run_sql
 
         self._sql = transforms.sql(view, root)
@@ -61,6 +64,8 @@ class OnDemand:
             self.close()
             run_sql(self._sql, {}, place=transforms.place(view))
             raise DataError(transforms.place(view), "must be one SELECT statement")
+        times = f"{EVENT_TIME} and {PREDICTION_TIME}"
+        determinism.require(self._connection, self._sql, place=transforms.place(view), tables=["request"], times=times)
 
     def __enter__(self) -> OnDemand:
         return self
