@@ -64,8 +64,12 @@ class OnDemand:
             self.close()
             run_sql(self._sql, {}, place=transforms.place(view))
             raise DataError(transforms.place(view), "must be one SELECT statement")
-        times = f"{EVENT_TIME} and {PREDICTION_TIME}"
-        determinism.require(self._connection, self._sql, place=transforms.place(view), tables=["request"], times=times)
+        place, times = transforms.place(view), f"{EVENT_TIME} and {PREDICTION_TIME}"
+        try:
+            determinism.require(self._connection, self._sql, place=place, tables=["request"], times=times)
+        except DataError:
+            self.close()
+            raise
 
     def __enter__(self) -> OnDemand:
         return self

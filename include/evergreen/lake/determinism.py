@@ -189,7 +189,7 @@ def _modifiers(modifiers: Sequence[_Node]) -> Iterator[tuple[int, str, str]]:
             limit, offset = each.get("limit"), each.get("offset")
             takes_nothing = limit is not None and (limit.get("literal") or {}).get("text") == "0"
             if not takes_nothing:
-                yield _offset(limit or offset), "OFFSET" if limit is None else "LIMIT", _ORDERED
+                yield _offset(limit or offset or each), "OFFSET" if limit is None else "LIMIT", _ORDERED
         elif each["type"] == "DISTINCT_MODIFIER" and each.get("distinct_on_targets"):
             yield _offset(each["distinct_on_targets"][0]), "DISTINCT ON", _ORDERED
 
