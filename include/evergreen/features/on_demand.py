@@ -135,7 +135,7 @@ class OnDemand:
             raise
 
     def _by_function(self, request: pa.Table) -> pa.Table:
-        given = transforms.to_frame(request)
+        given = transforms.to_frame(request, transforms.place(self.view))
         made = transforms.call(self.view, self._function, given.copy())
         if not made.index.equals(given.index):
             self._one_each(made.index.tolist(), request.num_rows)
