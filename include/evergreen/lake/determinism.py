@@ -9,38 +9,18 @@ on one thread, so that it gives the same bits each time.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from evergreen.errors import DataError
+from evergreen.lake.sqltree import WORDS, Node, catalog, is_unstable, line_of, nodes_of, offset_of
 
 if TYPE_CHECKING:
     import duckdb
 
-_Node = dict[str, Any]
-
-_CONSTANTS = frozenset({"pi", "list_value", "list_pack", "map"})
-"""Take no argument and yet read nothing."""
-_RAISES = "error"
-"""Is called unstable so that it is not computed ahead."""
-_CALLED_STABLE = frozenset({"reservoir_quantile"})
-"""Are called stable by DuckDB and are not, besides those that take no argument."""
-_WORDS = {
-    "current_catalog": "current_catalog",
-    "current_date": "current_date",
-    "current_schema": "current_schema",
-    "current_time": "get_current_time",
-    "current_timestamp": "get_current_timestamp",
-    "localtime": "current_localtime",
-    "localtimestamp": "current_localtimestamp",
-}
-"""Words without brackets that call a function, unless a column has that name."""
 _TABLE_FUNCTIONS = frozenset({"range", "generate_series", "unnest", "repeat", "repeat_row", "json_each", "json_tree"})
 _PICKS = frozenset({"first", "last"})
 _PICKS_IN_WINDOW = frozenset({"row_number", "ntile", "lag", "lead", "first_value", "last_value", "nth_value", "fill"})
-_NOWHERE = 2**64 - 1
 
 _STABLE = "must be a function of its rows"
 _ORDERED = "must say by ORDER BY which rows come first"
@@ -63,15 +43,6 @@ class Fault(NamedTuple):
     what: str | None
     rule: str
     remedy: str = ""
-
-
-class _Engine(NamedTuple):
-    """What DuckDB's catalog says of the functions and views that it brings."""
-
-    unstable: frozenset[str]
-    macros: dict[str, tuple[str, ...]]
-    table_functions: frozenset[str]
-    views: frozenset[str]
 
 
 def require(
@@ -121,10 +92,10 @@ def faults_of(
         unknown_is_column: Whether a word such as ``current_date`` counts as a column where the tables are not at hand,
             so that nobody can tell.
     """
-    nodes = _nodes(connection, sql)
+    nodes = nodes_of(connection, sql)
     if nodes[0].get("error"):
         message = str(nodes[0].get("error_message"))
-        return [Fault(_line(sql, nodes[0].get("position")), None, _READABLE + message)]
+        return [Fault(line_of(sql, nodes[0].get("position")), None, _READABLE + message)]
     names = [*tables]
     own = {name.lower() for name in names} | {str(node["key"]).lower() for node in nodes if "key" in node}
     asked_only = {id(each["subquery"]["node"]) for each in nodes if "EXISTS" in str(each.get("subquery_type"))}
@@ -142,38 +113,41 @@ def faults_of(
         f"{', '.join(sorted(names))}.",
     }
     ordered = sorted(set(found), key=lambda each: each[0])
-    return [Fault(_line(sql, offset), what, rule, remedies.get(rule, "")) for offset, what, rule in ordered]
+    return [Fault(line_of(sql, offset), what, rule, remedies.get(rule, "")) for offset, what, rule in ordered]
 
 
 def _times(params: Mapping[str, Any]) -> str:
-    return ", ".join(f"${name}" for name in sorted(params)) or "the rows' own columns"
+    return (
+        ", ".join(f"${name}" for name in sorted(params))
+        or "the rows' own columns (a feature view has $start, $end and $as_of)"
+    )
 
 
-def _faults(node: _Node, own: set[str]) -> Iterator[tuple[int, str, str]]:
+def _faults(node: Node, own: set[str]) -> Iterator[tuple[int, str, str]]:
     """What is wrong with one node itself: offset in the text, what it is, the rule."""
-    kind, offset = node.get("type"), _offset(node)
+    kind, offset = node.get("type"), offset_of(node)
     if isinstance(node.get("sample"), dict):
-        yield _offset(node.get("from_table") or node), "a sample", _STABLE
+        yield offset_of(node.get("from_table") or node), "a sample", _STABLE
     if kind == "FUNCTION":
         name = str(node["function_name"]).lower()
-        if _is_unstable(name) or (name == "age" and _counts_from_today(node)):
+        if is_unstable(name) or (name == "age" and _counts_from_today(node)):
             yield offset, f"{name}()", _STABLE
         elif name in _PICKS and not node["order_bys"]["orders"]:
             yield offset, f"{name}()", _ORDERED
     elif node.get("class") == "WINDOW":
         name = str(node["function_name"]).lower()
         by_position = name in _PICKS | _PICKS_IN_WINDOW or _counts_rows(node)
-        if _is_unstable(name):
+        if is_unstable(name):
             yield offset, f"{name}()", _STABLE
         elif by_position and not node.get("orders") and not node.get("arg_orders"):
             yield offset, f"{name}() over rows without an order", _ORDERED
     elif kind == "TABLE_FUNCTION":
         name = str(node["function"]["function_name"]).lower()
-        if name in _engine().table_functions - _TABLE_FUNCTIONS:
+        if name in catalog().table_functions - _TABLE_FUNCTIONS:
             yield offset, f"{name}()", _ITS_TABLES
     elif kind == "BASE_TABLE":
         name = str(node["table_name"]).lower()
-        if name in _engine().views and (node.get("schema_name") or name not in own):
+        if name in catalog().views and (node.get("schema_name") or name not in own):
             yield offset, ".".join(filter(None, (node.get("schema_name"), node["table_name"]))), _ITS_TABLES
     elif kind == "JOIN" and node.get("ref_type") == "POSITIONAL":
         yield offset, "POSITIONAL JOIN", _ORDERED
@@ -181,7 +155,7 @@ def _faults(node: _Node, own: set[str]) -> Iterator[tuple[int, str, str]]:
         yield max(offset, 0), str(node.get("show_type")).partition("_")[0], _SELECT
 
 
-def _modifiers(modifiers: Sequence[_Node]) -> Iterator[tuple[int, str, str]]:
+def _modifiers(modifiers: Sequence[Node]) -> Iterator[tuple[int, str, str]]:
     if any(each["type"] == "ORDER_MODIFIER" for each in modifiers):
         return
     for each in modifiers:
@@ -189,25 +163,25 @@ def _modifiers(modifiers: Sequence[_Node]) -> Iterator[tuple[int, str, str]]:
             limit, offset = each.get("limit"), each.get("offset")
             takes_nothing = limit is not None and (limit.get("literal") or {}).get("text") == "0"
             if not takes_nothing:
-                yield _offset(limit or offset or each), "OFFSET" if limit is None else "LIMIT", _ORDERED
+                yield offset_of(limit or offset or each), "OFFSET" if limit is None else "LIMIT", _ORDERED
         elif each["type"] == "DISTINCT_MODIFIER" and each.get("distinct_on_targets"):
-            yield _offset(each["distinct_on_targets"][0]), "DISTINCT ON", _ORDERED
+            yield offset_of(each["distinct_on_targets"][0]), "DISTINCT ON", _ORDERED
 
 
-def _counts_from_today(age: _Node) -> bool:
+def _counts_from_today(age: Node) -> bool:
     """Whether ``age`` has one argument; in ``t.age()`` that is what stands before the name."""
     count = len(age["arguments"])
     return count == 0 or (count == 1 and str(age.get("schema") or "main").lower() == "main")
 
 
-def _counts_rows(window: _Node) -> bool:
+def _counts_rows(window: Node) -> bool:
     return any(str(window.get(side, "")).endswith("_ROWS") for side in ("start", "end"))
 
 
 def _words(
     connection: duckdb.DuckDBPyConnection,
     sql: str,
-    nodes: Sequence[_Node],
+    nodes: Sequence[Node],
     params: Mapping[str, Any],
     unknown_is_column: bool,
 ) -> Iterator[tuple[int, str, str]]:
@@ -218,14 +192,14 @@ def _words(
     for node in nodes:
         if node.get("type") == "COLUMN_REF" and len(node["column_names"]) == 1:
             word = str(node["column_names"][0]).lower()
-            if word in _WORDS:
-                used.setdefault(word, _offset(node))
+            if word in WORDS:
+                used.setdefault(word, offset_of(node))
     for word, offset in used.items():
         # A macro of the function's name comes before it; one that calls what is gone cannot be bound. It stays there,
         # so that the statement cannot run later, with its tables, either.
         gone = f"__evergreen_{word}"
         connection.execute(f"create or replace macro {gone}() as 1")
-        connection.execute(f"create or replace macro {_WORDS[word]}() as {gone}()")
+        connection.execute(f"create or replace macro {WORDS[word]}() as {gone}()")
         connection.execute(f"drop macro {gone}")
         try:
             connection.execute(f"explain {sql}", dict(params) or None).fetchall()
@@ -234,73 +208,3 @@ def _words(
             tables_are_missing = isinstance(error, duckdb.CatalogException) and "Table with name" in str(error)
             if is_the_word or (tables_are_missing and not unknown_is_column):
                 yield offset, word, _STABLE
-
-
-def _nodes(connection: duckdb.DuckDBPyConnection, sql: str) -> list[_Node]:
-    """Every object of a statement's tree, the outermost first; built from a flat list, however deep it is nested."""
-    query = "select id, parent, key, type, atom from json_tree((select json_serialize_sql($sql)))"
-    built: dict[int, Any] = {}
-    objects: list[_Node] = []
-    for number, parent, key, kind, atom in connection.execute(query, {"sql": sql}).fetchall():
-        value: Any = {} if kind == "OBJECT" else [] if kind == "ARRAY" else None if atom is None else json.loads(atom)
-        built[number] = value
-        if kind == "OBJECT":
-            objects.append(value)
-        if isinstance(above := built.get(parent), dict):
-            above[key] = value
-        elif isinstance(above, list):
-            above.append(value)
-    return objects
-
-
-@cache
-def _engine() -> _Engine:
-    import duckdb
-
-    with duckdb.connect(":memory:") as connection:
-        rows = connection.execute(
-            "select lower(function_name), function_type, stability, len(parameters), varargs, macro_definition "
-            "from duckdb_functions() where internal"
-        ).fetchall()
-        views = connection.execute("select lower(view_name) from duckdb_views() where internal").fetchall()
-    scalars = [row for row in rows if row[1] == "scalar"]
-    takes_something = {name for name, _, _, count, varargs, _ in scalars if count or varargs}
-    unstable = {name for name, _, stability, *_ in scalars if stability != "CONSISTENT"} - {_RAISES}
-    reads_something = {name for name, *_ in scalars} - takes_something - _CONSTANTS
-    macros: dict[str, tuple[str, ...]] = {}
-    for name, kind, _, _, _, definition in rows:
-        if kind == "macro":
-            macros[name] = (*macros.get(name, ()), definition)
-    tables = {name for name, kind, *_ in rows if kind in ("table", "table_macro", "pragma")}
-    return _Engine(
-        frozenset(unstable | reads_something | _CALLED_STABLE),
-        macros,
-        frozenset(tables),
-        frozenset(n for (n,) in views),
-    )
-
-
-@cache
-def _is_unstable(name: str) -> bool:
-    engine = _engine()
-    if name in engine.unstable:
-        return True
-    if name not in engine.macros:
-        return False
-    import duckdb
-
-    with duckdb.connect(":memory:") as connection:
-        bodies = [node for body in engine.macros[name] for node in _nodes(connection, f"select {body}")]
-    called = {str(node["function_name"]).lower() for node in bodies if "function_name" in node} - {name}
-    words = {str(node["column_names"][0]).lower() for node in bodies if node.get("type") == "COLUMN_REF"}
-    return any(_is_unstable(each) for each in called) or bool(words & _WORDS.keys())
-
-
-def _offset(node: _Node) -> int:
-    offset = node.get("query_location", _NOWHERE)
-    return -1 if offset is None or offset >= _NOWHERE else int(offset)
-
-
-def _line(sql: str, offset: Any) -> int:
-    """The line of a place that DuckDB counts in bytes."""
-    return 1 + sql.encode()[: max(0, int(offset or 0))].count(b"\n")

@@ -188,7 +188,10 @@ def test_messages_say_what_where_and_what_instead() -> None:
         "features/x.sql must be a function of its rows, got 'random() on line 3'. A run again must give the same: for "
         "the time there are $as_of, $end, $start, for chance hash() of a key."
     )
-    with pytest.raises(DataError, match=r"for the time there are the rows' own columns, for chance"):
+    with pytest.raises(
+        DataError,
+        match=r"there are the rows' own columns \(a feature view has \$start, \$end and \$as_of\), for chance",
+    ):
         run_sql("select now() from rows", {"rows": ROWS})
     with pytest.raises(DataError, match=r"must say by ORDER BY which rows come first, got 'LIMIT on line 2'"):
         run_sql("select a from rows\nlimit 3", {"rows": ROWS})
