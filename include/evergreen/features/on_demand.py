@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from evergreen.errors import DataError
 from evergreen.features import columns, transforms
+from evergreen.features.signature import EVENT_TIME, PREDICTION_TIME
 from evergreen.spec.feature_view import FeatureView
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ class OnDemand:
         root: Folder of the workspace, the one that holds ``features/``; read now, not later.
 
     Raises:
-        DataError: When the transform is missing, cannot be imported, or is no single SELECT.
+        DataError: When the transform is missing, cannot be imported, is no single SELECT, or uses what is no function
+            of the request (see :mod:`evergreen.lake.determinism`).
     """
 
     def __init__(self, view: FeatureView, root: Path) -> None:
@@ -47,6 +49,7 @@ class OnDemand:
         if not transforms.is_sql(view):
             self._function = transforms.function(view, root)
             return
+        from evergreen.lake import determinism
         from evergreen.lake.duck import connect, run_sql
 
         self._sql = transforms.sql(view, root)
@@ -61,6 +64,12 @@ class OnDemand:
             self.close()
             run_sql(self._sql, {}, place=transforms.place(view))
             raise DataError(transforms.place(view), "must be one SELECT statement")
+        place, times = transforms.place(view), f"{EVENT_TIME} and {PREDICTION_TIME}"
+        try:
+            determinism.require(self._connection, self._sql, place=place, tables=["request"], times=times)
+        except DataError:
+            self.close()
+            raise
 
     def __enter__(self) -> OnDemand:
         return self
@@ -126,7 +135,7 @@ class OnDemand:
             raise
 
     def _by_function(self, request: pa.Table) -> pa.Table:
-        given = transforms.to_frame(request)
+        given = transforms.to_frame(request, transforms.place(self.view))
         made = transforms.call(self.view, self._function, given.copy())
         if not made.index.equals(given.index):
             self._one_each(made.index.tolist(), request.num_rows)

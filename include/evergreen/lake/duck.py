@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from evergreen.errors import DataError
+from evergreen.lake import determinism
 
 if TYPE_CHECKING:
     import duckdb
@@ -56,10 +57,10 @@ def run_sql(
     params: Mapping[str, Any] | None = None,
     *,
     place: str = "SQL",
-    threads: int = 2,
+    threads: int = 1,
     memory_limit: str = "4GB",
 ) -> pa.Table:
-    """Runs a team's SQL: one SELECT (WITH, FROM, VALUES too) over the given tables.
+    """Runs a team's SQL: one SELECT (WITH, FROM, VALUES too) over the given tables, a function of their rows.
 
     Args:
         sql: The statement; may use the named parameters, such as ``$start``.
@@ -67,16 +68,20 @@ def run_sql(
         params: Values of the named parameters; those that it does not use are left out. Time-aware datetimes are
             ``TIMESTAMP WITH TIME ZONE``.
         place: The file it stands in, for messages.
-        threads: Threads of the query.
+        threads: Threads of the query. With more than one, floats are added up in another order each time, and the
+            last digits of a sum differ from run to run.
         memory_limit: See :func:`connect`.
 
     Raises:
-        DataError: When it is not a single SELECT, or DuckDB refuses or cannot run it.
+        DataError: When it is not a single SELECT, uses what is no function of the rows (the clock, chance; see
+            :mod:`evergreen.lake.determinism`), or DuckDB refuses or cannot run it.
     """
     import duckdb
 
     available = dict(params or {})
-    with connect(tables, threads, memory_limit) as connection:
+    # How rows happen to be cut into chunks shows in the last digits of sums, too.
+    whole = {name: table.combine_chunks() for name, table in tables.items()}
+    with connect(whole, threads, memory_limit) as connection:
         try:
             statements = connection.extract_statements(sql)
             kinds = [each.type for each in statements]
@@ -88,6 +93,8 @@ def run_sql(
                 given = ", ".join(f"${name}" for name in sorted(available)) or "none"
                 raise DataError(place, f"must use only the parameters that it is given ({given})", value=missing)
             used = {name: available[name] for name in wanted}
+            times = ", ".join(f"${name}" for name in sorted(available))
+            determinism.require(connection, sql, place=place, tables=tables, params=used, times=times)
             relation = connection.sql(statements[0], params=used) if used else connection.sql(statements[0])
             return relation.to_arrow_table()
         except duckdb.Error as error:
