@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import Self
 
 from evergreen.errors import TransientError, UserError
-from evergreen.stack import disk, environment, instances, passwords, ports
+from evergreen.stack import disk, environment, instances, passwords, ports, restart
 from evergreen.stack.components import GATEWAY
 from evergreen.stack.instance import Config, Instance, Part, State
 from evergreen.stack.passwords import Passwords
@@ -282,7 +282,7 @@ class Stack:
                         self.on_progress(f"{name} {part.state} after {time.monotonic() - began:.0f} s")
                 if state.phase == "healthy" or (alone and _only_serves(state)):
                     return
-                if state.phase == "degraded" and not alone:
+                if state.phase == "degraded" and not (alone and _may_serve_yet(state)):
                     raise TransientError(state.error)
             if time.monotonic() - began > timeout_seconds:
                 raise TransientError(f"not healthy after {timeout_seconds:.0f} s; see {self.instance.logs}")
@@ -303,6 +303,11 @@ class Stack:
 def _only_serves(state: State) -> bool:
     """Whether the gateway is well and something else is in trouble."""
     return state.phase == "degraded" and state.parts[GATEWAY].state == "healthy"
+
+
+def _may_serve_yet(state: State) -> bool:
+    """Whether it is not the gateway itself that dies again and again."""
+    return state.parts[GATEWAY].restarts < restart.MOST_DEATHS
 
 
 def _shown(path: Path) -> str:

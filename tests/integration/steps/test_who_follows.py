@@ -15,6 +15,7 @@ from sqlalchemy import delete
 
 from evergreen.errors import TransientError
 from evergreen.serving.follow import Follower
+from evergreen.serving.labels import LabelType
 from evergreen.serving.routes import Routes
 from evergreen.steps.contract import StepResult
 from evergreen.store.schema import gateways
@@ -60,6 +61,7 @@ def test_the_first_version_of_a_model_is_awaited_from_gateways_that_know_nothing
     assert ended[0].output["gateways"] == 1
     target = follower._routes.target(model)
     assert target is not None and target.is_applied and target.route.seq == ended[0].output["seq"] == 1
+    assert target.champion is not None and target.champion.label == LabelType("binary", "bool")
 
 
 @pytest.mark.usefixtures("hurried")
