@@ -12,7 +12,6 @@ It watches processes, not answers: a component that hangs but lives is shown as 
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 import select
@@ -26,8 +25,9 @@ from types import FrameType
 
 from evergreen.errors import EvergreenError, TransientError, UserError
 from evergreen.stack import components as parts_list
-from evergreen.stack import disk, environment, health, passwords, ports, restart
+from evergreen.stack import disk, environment, health, migrations, passwords, ports, restart
 from evergreen.stack.components import GATEWAY, POSTGRES, Component
+from evergreen.stack.guard import Guard
 from evergreen.stack.instance import Config, Instance, Part, State, write_private
 from evergreen.stack.phase import WELL, is_over, phase_of
 from evergreen.stack.postgres import EmbeddedPostgres
@@ -72,8 +72,7 @@ class Supervisor:
         self._preparation: Preparation | None = None
         self._schemas: dict[str, str] = {}
         self._reserve = instance.folder / ".reserve"
-        self._watchdog: subprocess.Popen[bytes] | None = None
-        self._pipe = -1
+        self._guard = Guard(self.state.mark)
         self._began = self._checked_disk = time.monotonic()
 
     def run(self) -> int:
@@ -110,7 +109,7 @@ class Supervisor:
         self.state.ports = ports.choose(self.environ, before.ports if before else {})
         if not self.postgres.is_placed:
             self.postgres.settle()  # never done before, so that the gateway has nothing to serve without it
-        self._guard()
+        self._guard.look()
         if config.gateway:
             store_url = self.postgres.url("evergreen", secrets.databases["evergreen"])
             arguments = (self.instance, config, secrets, self.state.ports, store_url, self.environ)
@@ -159,7 +158,8 @@ class Supervisor:
         if state.phase != before[0]:
             log.info("The stack is %s after %.1f s", state.phase, waited)
             if state.phase == "healthy":
-                self._note_migrated()
+                with contextlib.suppress(OSError):  # else the next start migrates again, which finds nothing to do
+                    migrations.note(self.instance, self._schemas)
         if state.error not in ("", before[1]):
             log.error("In trouble: %s", state.error)
         return (state.phase, state.error) != before
@@ -261,8 +261,11 @@ class Supervisor:
             self.instance.airflow_home / "simple_auth_passwords.json", {environment.ADMIN: self._secrets.airflow}
         )
         schemas = parts_list.schemas()
-        migrated = self._migrated(schemas)
-        arguments = (self.instance, self._config, self._secrets, self.state.ports, urls, self.environ, migrated)
+        migrated = set(migrations.done(self.instance, schemas))
+        if not self.postgres.has_tables("mlflow"):
+            migrated.add("mlflow")  # its server makes the tables of an empty database itself
+        where = (self.instance, self._config, self._secrets, self.state.ports)
+        arguments = (*where, urls, self.environ, frozenset(migrated))
         for component in parts_list.plan(*arguments):
             self._add(component)
         self._schemas = schemas
@@ -295,9 +298,7 @@ class Supervisor:
                 continue
             reason = f"{name} ended with code {code}. {disk.explain(self._tail(name))}".strip()
             self._after_failure(name, reason, once=component is not None and component.once)
-        if self._watchdog is not None and self._watchdog.poll() is not None:
-            log.warning("The watchdog died and was started again")
-            self._guard()
+        self._guard.look()
         return changed
 
     def _after_failure(self, name: str, reason: str, *, once: bool = False) -> None:
@@ -350,29 +351,6 @@ class Supervisor:
         self.postgres.stop()
         self._after_failure(POSTGRES, reason)
 
-    def _guard(self) -> None:
-        if self._pipe < 0:
-            self._reader, self._pipe = os.pipe()
-        self._watchdog = subprocess.Popen(
-            [sys.executable, "-m", "evergreen.stack.watchdog", str(self._reader), self.state.mark],
-            pass_fds=[self._reader],
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-            cwd="/",
-        )
-
-    def _migrated(self, schemas: Mapping[str, str]) -> frozenset[str]:
-        path = self.instance.folder / "schemas.json"
-        done = json.loads(path.read_text()) if path.exists() else {}
-        names = {name for name, version in schemas.items() if done.get(name) == version}
-        if not self.postgres.has_tables("mlflow"):
-            names.add("mlflow")  # its server makes the tables of an empty database itself
-        return frozenset(names)
-
-    def _note_migrated(self) -> None:
-        with contextlib.suppress(OSError):  # else it is found done at the next start
-            write_private(self.instance.folder / "schemas.json", self._schemas)
-
     def _stop(self, *, failed: bool) -> None:
         self._reserve.unlink(missing_ok=True)
         if not failed:
@@ -386,9 +364,7 @@ class Supervisor:
         if not failed:
             self.state.phase = "stopped"
         self._save()
-        if self._watchdog is not None:
-            os.close(self._pipe)
-            self._watchdog.wait()
+        self._guard.end()
         log.info("The stack stopped")
 
     def _end_rest(self) -> None:
