@@ -6,7 +6,9 @@ variables of the Python code around it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from queue import LifoQueue
 from typing import TYPE_CHECKING, Any
 
 from evergreen.errors import DataError
@@ -25,6 +27,53 @@ _LOCKED = {
     "enable_external_access": False,
     "lock_configuration": True,
 }
+_ASYNC_THREADS = 1
+"""Of a database; DuckDB's default is eight, for waiting on files and networks that none of ours may reach."""
+
+
+class Sessions:
+    """A few connections to one locked database in memory, lent to a thread at a time: for small queries that are many.
+
+    Tables that a borrower registers are seen by its connection alone; it unregisters them before it gives it back.
+
+    Args:
+        count: How many threads can borrow at once; others wait.
+        threads: Threads of a query.
+        memory_limit: Of all queries together, as for :func:`connect`.
+    """
+
+    def __init__(self, count: int, threads: int = 1, memory_limit: str = "4GB") -> None:
+        import duckdb
+
+        self._database = duckdb.connect(":memory:", config=_config(threads, memory_limit))
+        for setting, value in _LOCKED.items():
+            self._database.execute(f"set global {setting} = {_literal(value)}")  # else its cursors don't take it over
+        self._free: LifoQueue[duckdb.DuckDBPyConnection] = LifoQueue()
+        for _ in range(count):
+            self._free.put(self._database.cursor())
+
+    @contextmanager
+    def lend(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection for the time of a ``with``."""
+        connection = self._free.get()
+        try:
+            yield connection
+        finally:
+            self._free.put(connection)
+
+    def close(self) -> None:
+        """Lets go of the database; nothing may be lent any more."""
+        self._database.close()
+
+
+def is_data_exception(error: BaseException) -> bool:
+    """Whether a statement ran but not with these values: no number in a text, an overflow, ``error('…')``.
+
+    These are what SQL calls data exceptions (SQLSTATE class 22); DuckDB files some of them under its own word.
+    """
+    import duckdb
+
+    return isinstance(error, duckdb.DataError | duckdb.InvalidInputException)
 
 
 def connect(tables: Mapping[str, pa.Table], threads: int = 2, memory_limit: str = "4GB") -> duckdb.DuckDBPyConnection:
@@ -37,7 +86,7 @@ def connect(tables: Mapping[str, pa.Table], threads: int = 2, memory_limit: str 
     """
     import duckdb
 
-    connection = duckdb.connect(":memory:", config={"threads": threads, "memory_limit": memory_limit})
+    connection = duckdb.connect(":memory:", config=_config(threads, memory_limit))
     for name, table in tables.items():
         connection.register(name, table)
     for setting, value in _LOCKED.items():
@@ -113,6 +162,10 @@ def _explained(place: str, error: duckdb.Error, tables: Mapping[str, pa.Table]) 
     elif isinstance(error, duckdb.CatalogException):
         remedy = "Its tables are: " + ", ".join(sorted(tables)) + "."
     return DataError(place, f"must be SQL that DuckDB can run; it says: {message}", remedy=remedy)
+
+
+def _config(threads: int, memory_limit: str) -> dict[str, str | bool | int | float | list[str]]:
+    return {"threads": threads, "async_threads": _ASYNC_THREADS, "memory_limit": memory_limit}
 
 
 def _literal(value: object) -> str:

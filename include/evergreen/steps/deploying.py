@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from evergreen.errors import DataError, Superseded, TransientError
@@ -13,6 +14,8 @@ from evergreen.steps.contract import Outcome, Step
 
 if TYPE_CHECKING:
     from evergreen.registry.candidates import Candidate
+    from evergreen.store.gateways import Gateway
+    from evergreen.store.history import Promotion
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +65,6 @@ def roll_out(ctx: StepContext) -> Outcome:
     """Promotes by compare-and-set on the sequence read at the start, then waits until every live gateway follows."""
     from evergreen.registry.candidates import candidate_of
     from evergreen.registry.promotion import promote
-    from evergreen.store.gateways import Gateways
     from evergreen.store.trainings import Trainings
 
     plan = ctx.inp.inputs["verify"]
@@ -82,20 +84,53 @@ def roll_out(ctx: StepContext) -> Outcome:
     except Superseded as error:
         _record(ctx, candidate, "superseded", [str(error)], {})
         return Outcome(skip=f"version {candidate.version} of {ctx.name} is not promoted: {error}")
-    deadline = time.monotonic() + ctx.settings.gateway_ack_seconds
-    while True:
-        live = Gateways(ctx.store).live(ctx.name, LIVE_SECONDS)
-        behind = [gateway.instance for gateway in live if gateway.applied_seq < entry.seq]
-        if not behind:
-            break
-        if time.monotonic() > deadline:
-            raise TransientError(
-                f"{ctx.name} version {entry.version} is promoted (seq {entry.seq}), but {', '.join(behind)} did not "
-                f"acknowledge within {ctx.settings.gateway_ack_seconds:g} s. See the gateway's log."
-            )
-        time.sleep(0.2)
+    live = _followed(ctx, entry)
     log.info("Rolled out %s version %s (seq %d) to %d gateway(s)", ctx.name, entry.version, entry.seq, len(live))
     return Outcome({"version": entry.version, "seq": entry.seq, "gateways": len(live), "as_of": entry.as_of})
+
+
+def _followed(ctx: StepContext, entry: Promotion) -> list[Gateway]:
+    """Waits until every live gateway serves by an entry; one that knows nothing of the model yet is behind, too.
+
+    Raises:
+        TransientError: When one does not within the time, with what it says itself.
+    """
+    from evergreen.store.gateways import Gateways
+
+    gateways, told = Gateways(ctx.store), set[str]()
+    deadline = time.monotonic() + ctx.settings.gateway_ack_seconds
+    while True:
+        live = gateways.live(ctx.name, LIVE_SECONDS)
+        behind = [gateway for gateway in live if gateway.applied_seq < entry.seq]
+        if not behind:
+            return live
+        for gateway in behind:
+            if gateway.fault_seq >= entry.seq and gateway.instance not in told:
+                told.add(gateway.instance)
+                log.warning("Gateway %s cannot serve %s, %s", gateway.instance, ctx.name, gateway.fault)
+        if time.monotonic() > deadline:
+            raise TransientError(unfollowed(entry, behind, ctx.settings.gateway_ack_seconds))
+        time.sleep(0.2)
+
+
+def unfollowed(entry: Promotion, behind: Sequence[Gateway], seconds: float) -> str:
+    """What keeps gateways from an entry, for who deploys: what each of them says, or that it says nothing."""
+    lines = [
+        f"{gateway.instance} ({gateway.url}) "
+        + (
+            f"cannot serve it: {gateway.fault}."
+            if gateway.fault_seq >= entry.seq
+            else f"still serves by seq {gateway.applied_seq}."
+            if gateway.applied_seq
+            else "has not loaded any version of it yet."
+        )
+        for gateway in behind
+    ]
+    return (
+        f"{entry.model} version {entry.version} is promoted (seq {entry.seq}), but {len(behind)} live gateway(s) did "
+        f"not acknowledge it within {seconds:g} s and answer as before. {' '.join(lines)} "
+        "Mend that and clear this task, or roll the model back; the gateways go on trying."
+    )
 
 
 def settle(ctx: StepContext) -> Outcome:
@@ -112,12 +147,13 @@ def settle(ctx: StepContext) -> Outcome:
     event = {"version": serving, "seq": None if champion is None else champion.seq}
     if serving != done["version"]:
         log.warning("%s version %s was superseded by %s meanwhile", ctx.name, done["version"], serving)
-    elif ctx.settings.gateway_url and Gateways(ctx.store).live(ctx.name, LIVE_SECONDS):
+    elif ctx.settings.gateway_url and (live := Gateways(ctx.store).live(ctx.name, LIVE_SECONDS)):
         answered = serving_version(ctx.settings.gateway_url, ctx.name)
         if answered != serving:
+            faults = "".join(f" {gateway.instance} says: {gateway.fault}." for gateway in live if gateway.fault)
             raise TransientError(
                 f"the gateway at {ctx.settings.gateway_url} serves version {answered} of {ctx.name}, "
-                f"the store says {serving}"
+                f"the store says {serving}.{faults}"
             )
         event["gateway_serves"] = answered
     return Outcome(event, event=event)

@@ -34,6 +34,7 @@ def training_record(
         used: Table -> version that it was read at.
     """
     from evergreen.evaluation.metrics import compute
+    from evergreen.features.columns import dtype_of
     from evergreen.features.signature import signature, views_of
     from evergreen.tracking.record import DataInput, TrainingRecord
     from evergreen.training.bundle import save
@@ -43,7 +44,8 @@ def training_record(
 
     model = ctx.model
     test = frame.take(fitted.parts.test)
-    described = signature(model, ctx.workspace, ctx.lake.table(f"datasets/{model.label.dataset}").schema())
+    schema = ctx.lake.table(f"datasets/{model.label.dataset}").schema()
+    described = signature(model, ctx.workspace, schema)
     on_demand = [view for view in views_of(model, ctx.workspace).values() if view.kind == "on_demand"]
     files = {
         path.relative_to(ctx.root).as_posix(): path.read_bytes()
@@ -63,6 +65,7 @@ def training_record(
             "identity": list(ctx.driver.identity),
             "event_time": ctx.driver.event_time,
             "timezone": ctx.driver.timezone,
+            "label": {"column": model.label.column, "type": dtype_of(schema.field(model.label.column).type)},
         },
     )
     predicted = fitted.predict(test)

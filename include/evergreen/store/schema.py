@@ -13,6 +13,7 @@ from sqlalchemy import (
     DateTime,
     Dialect,
     Float,
+    ForeignKey,
     Identity,
     Index,
     Integer,
@@ -50,6 +51,7 @@ metadata = MetaData(
         "uq": "uq_%(table_name)s_%(column_0_N_name)s",
         "ck": "ck_%(table_name)s_%(constraint_name)s",
         "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
     }
 )
 
@@ -204,10 +206,19 @@ gateways = Table(
     "gateways",
     metadata,
     _text("instance", primary_key=True),
-    _text("model", primary_key=True),
-    Column("applied_seq", Integer, nullable=False),
     _text("url"),
     _instant("seen_at"),
+)
+
+gateway_models = Table(
+    "gateway_models",
+    metadata,
+    Column("instance", Text, ForeignKey("gateways.instance", ondelete="CASCADE"), primary_key=True),
+    _text("model", primary_key=True),
+    Column("applied_seq", Integer, nullable=False),
+    Column("fault_seq", Integer, nullable=False),
+    _text("fault"),
+    _stamp("at"),
 )
 
 consumed = Table(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, func, select, update
+from sqlalchemy import ColumnElement, Connection, func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 
@@ -154,6 +154,12 @@ class Trainings:
     def by_version(self, model: str, version: int) -> Training | None:
         """The training that adopted a version; ``None`` for strays."""
         return next(iter(self._where(trainings.c.model == model, trainings.c.adopted_version == version)), None)
+
+    def by_versions(self, versions: Collection[tuple[str, int]]) -> dict[tuple[str, int], Training]:
+        """The trainings that adopted these (model, version); strays are left out. One look for all of them."""
+        asked = tuple_(trainings.c.model, trainings.c.adopted_version).in_(list(versions))
+        found = self._where(asked) if versions else []
+        return {(each.model, each.adopted_version): each for each in found if each.adopted_version is not None}
 
     def _where(self, *where: ColumnElement[bool]) -> list[Training]:
         query = select(trainings).where(*where).order_by(trainings.c.created_at, trainings.c.training_id)

@@ -7,12 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 
 from evergreen.errors import Superseded, TransientError, UserError
 from evergreen.store.consumed import Consumed
 from evergreen.store.decisions import Decisions
-from evergreen.store.gateways import Gateways
+from evergreen.store.gateways import Applied, Gateway, Gateways
 from evergreen.store.ledger import Ledger
 from evergreen.store.periods import Periods
 from evergreen.store.pins import Pins
@@ -109,17 +109,82 @@ def test_a_rollout_begins_goes_on_and_ends_once(store: Store, model: str) -> Non
         rollouts.advance(rollout.id, expected_step=2, shares={})
 
 
-def test_gateways_that_beat_are_live_until_they_leave(store: Store, model: str) -> None:
-    gateways = Gateways(store)
-    gateways.beat(f"b-{model}", model, 1)
-    gateways.beat(f"a-{model}", model, 1, "http://127.0.0.1:1")
-    gateways.beat(f"a-{model}", model, 2, "http://127.0.0.1:1")
-    assert [(live.instance, live.applied_seq) for live in gateways.live(model, 60)] == [
-        (f"a-{model}", 2), (f"b-{model}", 1),
+def test_gateways_that_beat_are_live_until_they_leave_whatever_they_serve(store: Store, model: str) -> None:
+    gateways, first, second = Gateways(store), f"a-{model}", f"b-{model}"
+
+    def live(within: float = 60) -> list[Gateway]:
+        return [each for each in gateways.live(model, within) if each.instance in (first, second)]
+
+    assert gateways.beat(second) and not gateways.beat(second)
+    assert [(each.instance, each.applied_seq, each.fault) for each in live()] == [(second, 0, "")]
+    gateways.report(first, "http://127.0.0.1:1", {model: Applied(1), f"x{model}": Applied(7)})
+    gateways.report(first, "http://127.0.0.1:2", {model: Applied(2, 3, "seq 3: it is broken")})
+    assert [(each.instance, each.applied_seq, each.fault_seq, each.fault) for each in live()] == [
+        (first, 2, 3, "seq 3: it is broken"), (second, 0, 0, ""),
     ]  # fmt: skip
-    assert gateways.live(model, -1) == []
-    gateways.remove(f"a-{model}")
-    assert [live.instance for live in gateways.live(model, 60)] == [f"b-{model}"]
+    assert live()[0].url == "http://127.0.0.1:2"
+    assert live(-1) == []
+    gateways.remove(first)
+    assert [each.instance for each in live()] == [second]
+    assert gateways.beat(first), "what it served went with it, and must be told again"
+    assert [each.applied_seq for each in live()] == [0, 0]
+
+
+def test_a_gateway_that_left_without_a_goodbye_is_forgotten_after_a_day(store: Store, model: str) -> None:
+    gateways, lost = Gateways(store), f"lost-{model}"
+    gateways.report(lost, "", {model: Applied(1)})
+    with store.transaction() as connection:
+        connection.execute(
+            text("update gateways set seen_at = seen_at - interval '25 hours' where instance = :lost"), {"lost": lost}
+        )
+    gateways.beat(f"new-{model}")
+    with store.transaction() as connection:
+        for table in ("gateways", "gateway_models"):
+            found = connection.execute(text(f"select count(*) from {table} where instance = :lost"), {"lost": lost})
+            assert found.scalar() == 0
+
+
+def test_a_store_that_keeps_connections_opens_no_more_and_survives_their_end(postgres_url: str, model: str) -> None:
+    from sqlalchemy import event
+
+    kept = Store(postgres_url, connections=2)
+    opened: list[object] = []
+    event.listen(kept._engine, "connect", lambda connection, _: opened.append(connection))
+    for _ in range(20):
+        assert Ledger(kept).seq(model) == 0
+    assert len(opened) == 1
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(lambda _: Ledger(kept).seq(model), range(40))) == [0] * 40
+    assert len(opened) <= 2
+    with Store(postgres_url).transaction() as connection:
+        connection.execute(
+            text(
+                "select pg_terminate_backend(pid) from pg_stat_activity "
+                "where datname = current_database() and pid <> pg_backend_pid()"
+            )
+        )
+    assert Ledger(kept).seq(model) == 0
+    kept.close()
+
+
+def test_ledgers_and_trainings_of_many_models_are_read_in_one_look(store: Store, model: str) -> None:
+    ledger, names = Ledger(store), [f"{model}_{number}" for number in range(5)]
+    for number, name in enumerate(names):
+        for version in range(1, number + 1):
+            ledger.append(name, version - 1, version=version, action="promote", actor="a", reason="r",
+                          as_of="2013-03-01", as_of_time=MARCH)  # fmt: skip
+    ledger.append(names[4], 4, version=None, action="release", actor="a", reason="r", as_of="2013-03-01",
+                  as_of_time=MARCH)  # fmt: skip
+    servers = {name: seq for name, seq in ledger.servers().items() if name in names}
+    assert servers == {names[1]: 1, names[2]: 2, names[3]: 3, names[4]: 4}, "a release serves nothing"
+    assert next(iter(ledger.servers())) == names[4], "the newest promotion comes first"
+    found = ledger.entries_of(names)
+    assert found == {name: ledger.entries(name) for name in names}
+    _start(store, names[1], f"t-{model}")
+    Trainings(store).adopt(f"t-{model}", 1)
+    adopted = Trainings(store).by_versions([(names[1], 1), (names[1], 2), (names[2], 1)])
+    assert list(adopted) == [(names[1], 1)] and adopted[names[1], 1].training_id == f"t-{model}"
+    assert Trainings(store).by_versions([]) == {}
 
 
 def test_what_was_consumed_is_known(store: Store, model: str) -> None:
