@@ -35,6 +35,7 @@ def training_record(
     """
     from evergreen.evaluation.metrics import compute
     from evergreen.features.signature import signature, views_of
+    from evergreen.tracking.entities import as_texts
     from evergreen.tracking.record import DataInput, TrainingRecord
     from evergreen.training.bundle import save
     from evergreen.training.environment import environment
@@ -63,6 +64,7 @@ def training_record(
             "identity": list(ctx.driver.identity),
             "event_time": ctx.driver.event_time,
             "timezone": ctx.driver.timezone,
+            "params": as_texts(fitted.params),
         },
     )
     predicted = fitted.predict(test)
