@@ -69,7 +69,7 @@ def ring(ctx: StepContext) -> Outcome:
 def gather(ctx: StepContext) -> Any:
     """Everything that the policy weighs, read from store and lake by the data clock."""
     from evergreen.monitoring.policy import PolicyInputs
-    from evergreen.registry.candidates import gate_key
+    from evergreen.registry.candidates import newest_verdict
     from evergreen.store.decisions import Decisions
     from evergreen.store.ledger import Ledger
     from evergreen.store.periods import Periods
@@ -87,7 +87,7 @@ def gather(ctx: StepContext) -> Any:
     newest = Requests(ctx.store).newest(ctx.name)
     gate_value = None
     if champion is not None and training is not None:
-        gate = Decisions(ctx.store).by_key(gate_key(training.training_id))
+        gate = newest_verdict(training, Decisions(ctx.store).of(ctx.name, kind="gate"))
         gate_value = None if gate is None else gate.figures["candidate"].get(model.monitoring_metric)
     periods = [
         row

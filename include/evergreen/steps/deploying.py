@@ -14,6 +14,7 @@ from evergreen.steps.contract import Outcome, Step
 
 if TYPE_CHECKING:
     from evergreen.registry.candidates import Candidate
+    from evergreen.store.decisions import Decision
     from evergreen.store.gateways import Gateway
     from evergreen.store.history import Promotion
 
@@ -29,19 +30,27 @@ LATENCY_CALLS = 11
 def verify(ctx: StepContext) -> Outcome:
     """Finds the newest waiting candidate, asks whether it may be promoted, and tries it: loads, golden rows, latency.
 
-    What may not be promoted is recorded with its reasons and ends here.
+    What may not be promoted is recorded with its reasons and ends here. A candidate whose verdict was made against
+    other champions than those of now is judged again first, and promoted after the very entry that this was done on.
     """
     from evergreen.registry.candidates import candidates
     from evergreen.registry.verdict import promotable
+    from evergreen.steps.judging import verdict_on
     from evergreen.store.ledger import Ledger
 
-    waiting = candidates(ctx.store, ctx.name)
+    entries = Ledger(ctx.store).entries(ctx.name)
+    waiting = candidates(ctx.store, ctx.name, entries)
     candidate = waiting[0] if waiting else _passed_over(ctx)
     if candidate is None:
-        return Outcome(skip=f"no candidate of {ctx.name} is waiting")
-    entries = Ledger(ctx.store).entries(ctx.name)
+        return Outcome(skip=_turned_down(ctx) or f"no candidate of {ctx.name} is waiting")
     verdict = promotable(candidate, entries, base_seq=len(entries), waiting=waiting)
-    if not verdict.ok:
+    is_stale = verdict.codes == {"stale_verdict"}
+    if is_stale and waiting:
+        log.info("%s", verdict)
+        again = verdict_on(ctx, candidate.training_id, entries)
+        if again.verdict != "accept":
+            return Outcome(skip=_no(candidate, again))
+    elif not verdict.ok and not is_stale:
         reasons = [reason.text for reason in verdict.reasons]
         _record(ctx, candidate, verdict.reasons[0].code, reasons, {})
         return Outcome(skip=f"{ctx.name} is not promoted: {' '.join(reasons)}")
@@ -170,12 +179,38 @@ def _passed_over(ctx: StepContext) -> Candidate | None:
     known = {entry.version for entry in Ledger(ctx.store).entries(ctx.name)}
     known |= {decision.version for decision in decisions if decision.kind == "deployment"}
     for training in Trainings(ctx.store).of(ctx.name):
-        candidate = candidate_of(training)
+        candidate = candidate_of(training, decisions)
         if candidate is None or training.as_of != ctx.as_of or candidate.version in known:
             continue
         if has_passed_gate(training, decisions):
             return candidate
     return None
+
+
+def _turned_down(ctx: StepContext) -> str | None:
+    """Why the newest candidate of this run's own as_of no longer waits, if the gate took its yes back."""
+    from evergreen.registry.candidates import candidate_of, is_settled, newest_verdict
+    from evergreen.store.decisions import Decisions
+    from evergreen.store.ledger import Ledger
+    from evergreen.store.trainings import Trainings
+
+    decisions, entries = Decisions(ctx.store).of(ctx.name), Ledger(ctx.store).entries(ctx.name)
+    for training in reversed(Trainings(ctx.store).of(ctx.name)):
+        candidate = candidate_of(training)
+        if candidate is None or training.as_of != ctx.as_of:
+            continue
+        newest = newest_verdict(training, decisions)
+        if newest is None or newest.verdict == "accept" or is_settled(training, entries):
+            return None
+        return _no(candidate, newest)
+    return None
+
+
+def _no(candidate: Candidate, verdict: Decision) -> str:
+    return (
+        f"version {candidate.version} of {candidate.model} is not promoted: judged again at seq {verdict.ledger_seq}, "
+        f"the gate says {verdict.verdict}: {'; '.join(verdict.reasons)}"
+    )
 
 
 def _tried(ctx: StepContext, candidate: Candidate) -> tuple[dict[str, Any], list[str]]:

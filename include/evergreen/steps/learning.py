@@ -172,17 +172,18 @@ def _train(ctx: StepContext) -> Outcome:
 
 def _answered_before(ctx: StepContext, as_of: str) -> str | None:
     """A judged training of the same as_of, code and table versions, if there is one."""
-    from evergreen.registry.candidates import gate_key
+    from evergreen.registry.candidates import newest_verdict
     from evergreen.store.decisions import Decisions
     from evergreen.store.trainings import Trainings
 
     if ctx.inp.conf.get("again"):
         return None
     now = tables.versions(ctx, ctx.model)
-    refused = {d.key for d in Decisions(ctx.store).of(ctx.name, kind="gate") if d.verdict != "accept"}
+    gates = Decisions(ctx.store).of(ctx.name, kind="gate")
     for training in Trainings(ctx.store).of(ctx.name):
         same = training.as_of == as_of and training.workspace == ctx.inp.workspace
-        judged = training.adopted_version is not None or gate_key(training.training_id) in refused
+        verdict = newest_verdict(training, gates)
+        judged = training.adopted_version is not None or (verdict is not None and verdict.verdict != "accept")
         if same and judged and training.inputs.get("tables") == now:
             return training.training_id
     return None

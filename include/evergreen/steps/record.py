@@ -36,6 +36,7 @@ def training_record(
     from evergreen.evaluation.metrics import compute
     from evergreen.features.columns import dtype_of
     from evergreen.features.signature import signature, views_of
+    from evergreen.tracking.entities import as_texts
     from evergreen.tracking.record import DataInput, TrainingRecord
     from evergreen.training.bundle import save
     from evergreen.training.environment import environment
@@ -66,6 +67,7 @@ def training_record(
             "event_time": ctx.driver.event_time,
             "timezone": ctx.driver.timezone,
             "label": {"column": model.label.column, "type": dtype_of(schema.field(model.label.column).type)},
+            "params": as_texts(fitted.params),
         },
     )
     predicted = fitted.predict(test)

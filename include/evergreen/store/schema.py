@@ -154,6 +154,7 @@ decisions = Table(
     Column("version", Integer),
     Column("historic", Boolean, nullable=False),
     _stamp("at"),
+    Column("ledger_seq", Integer),
     UniqueConstraint("key"),
     Index(None, "resource", "kind"),
 )
@@ -180,6 +181,8 @@ trainings = Table(
     Column("finished_at", Instant),
     Column("adopted_version", Integer),
     Column("adopted_at", Instant),
+    # MLflow's own number, noted: it may be missing, change, or be that of two trainings.
+    Column("mlflow_version", Integer),
     UniqueConstraint("model", "adopted_version"),
     CheckConstraint("adopted_version >= 1", name="adopted_version"),
 )

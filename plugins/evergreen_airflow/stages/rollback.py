@@ -35,7 +35,7 @@ def rollback(model: Model, *, broken: bool = False) -> DAG:
                 None,
                 type=["null", "integer"],
                 minimum=1,
-                description="Registered version; needed to promote; to roll back, the last good one when empty.",
+                description="Evergreen's number; needed to promote; to roll back, the last good one when empty.",
             ),
             "reason": Param(type="string", minLength=1, maxLength=500, description="Kept in the ledger for good."),
         },

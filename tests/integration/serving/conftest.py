@@ -135,7 +135,7 @@ class Life:
             training_id, self.model, "2013-02-01", DAY, spec_digest="s", workspace="w", inputs={}, seed=1
         )  # fmt: skip
         trainings.finish(training_id, run_id="r", trained_through=DAY, training_set="t", bundle=bundle)
-        trainings.adopt(training_id, version)
+        assert trainings.adopt(training_id) == version, "train versions in order"
 
     def serve(self, version: int, action: Any = "promote") -> int:
         entry = self.ledger.append(

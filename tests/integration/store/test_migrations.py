@@ -9,14 +9,18 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import CheckConstraint, inspect
 
 from evergreen.errors import UserError
+from evergreen.store.decisions import Decisions
 from evergreen.store.ledger import Ledger
 from evergreen.store.schema import metadata
 from evergreen.store.store import Store
+from evergreen.store.trainings import Trainings
 
 
 @pytest.fixture
@@ -64,6 +68,28 @@ def test_migrating_twice_changes_nothing(empty_url: str) -> None:
     assert Ledger(store).seq("m") == 1
 
 
+def test_versions_of_the_first_schema_keep_their_number_which_was_mlflows(empty_url: str) -> None:
+    store = Store(empty_url)
+    _migrate(store, "0001")
+    given = "'2013-02-01', '2013-02-01T00:00Z', 's', 'w', '{}', 7, '[]', '{}', 0"
+    columns = "training_id, model, as_of, as_of_time, spec_digest, workspace, inputs, seed, causes, request_ids, "
+    with store.transaction() as connection:
+        for name, version in (("a", "1"), ("b", "3"), ("c", "null")):
+            connection.exec_driver_sql(
+                f"insert into trainings ({columns} requested_seq, adopted_version) "
+                f"values ('{name}', 'm', {given}, {version})"
+            )
+        connection.exec_driver_sql(
+            "insert into decisions (kind, resource, as_of, as_of_time, verdict, figures, reasons, key, historic) "
+            "values ('gate', 'm', '2013-02-01', '2013-02-01T00:00Z', 'accept', '{}', '[]', 'gate:c', false)"
+        )
+    store.migrate()
+    kept = {each.training_id: (each.adopted_version, each.mlflow_version) for each in Trainings(store).of("m")}
+    assert kept == {"a": (1, 1), "b": (3, 3), "c": (None, None)}
+    assert Trainings(store).adopt("c") == 4
+    assert [decision.ledger_seq for decision in Decisions(store).of("m")] == [None]
+
+
 def test_many_migrate_an_empty_database_at_once(empty_url: str) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda _: Store(empty_url).migrate(), range(8)))
@@ -75,6 +101,15 @@ def test_processes_migrate_an_empty_database_at_once(empty_url: str) -> None:
     processes = [subprocess.Popen([sys.executable, "-c", code, empty_url]) for _ in range(2)]
     assert [process.wait(60) for process in processes] == [0, 0]
     assert Ledger(Store(empty_url)).seq("m") == 0
+
+
+def _migrate(store: Store, revision: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", "evergreen.store:migrations")
+    config.set_main_option("path_separator", "os")
+    with store.transaction() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
 
 
 def _rules(store: Store) -> set[tuple[str, str]]:

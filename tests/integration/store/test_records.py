@@ -53,31 +53,46 @@ def test_a_training_is_started_finished_and_adopts_once(store: Store, model: str
         == first
     )
     assert (first.run_id, first.training_set, first.trained_through) == ("r1", "sets/a", MARCH)
-    assert trainings.adopt(started.training_id, 4) == 4
-    assert trainings.adopt(started.training_id, 5) == 4
-    assert trainings.by_version(model, 4).training_id == started.training_id
-    assert trainings.by_version(model, 5) is None
+    assert [trainings.adopt(started.training_id) for _ in range(2)] == [1, 1]
+    assert trainings.by_version(model, 1).training_id == started.training_id
+    assert trainings.by_version(model, 2) is None
     assert trainings.of(model) == [trainings.get(started.training_id)]
 
 
-def test_of_twenty_parallel_adoptions_the_first_stands_for_all(store: Store, model: str) -> None:
-    _start(store, model, f"t-{model}")
-    with ThreadPoolExecutor(20) as pool:
-        adopted = set(pool.map(lambda version: Trainings(store).adopt(f"t-{model}", version), range(1, 21)))
-    assert adopted == {Trainings(store).get(f"t-{model}").adopted_version}
+def test_parallel_adoptions_number_each_training_once_without_gaps(store: Store, model: str) -> None:
+    for number in range(6):
+        _start(store, model, f"t{number}-{model}")
+    ids = [f"t{number % 6}-{model}" for number in range(24)]
+    with ThreadPoolExecutor(24) as pool:
+        adopted = dict(zip(ids, pool.map(Trainings(store).adopt, ids), strict=True))
+    assert sorted(adopted.values()) == [1, 2, 3, 4, 5, 6]
+    assert adopted == {each.training_id: each.adopted_version for each in Trainings(store).of(model)}
 
 
-def test_a_version_belongs_to_one_training(store: Store, model: str) -> None:
-    _start(store, model, f"a-{model}")
-    _start(store, model, f"b-{model}")
-    Trainings(store).adopt(f"a-{model}", 1)
-    with pytest.raises(Superseded, match="Version 1 belongs to another training"):
-        Trainings(store).adopt(f"b-{model}", 1)
+def test_versions_are_counted_by_model_and_never_given_again(store: Store, model: str) -> None:
+    for name in (model, f"{model}_other"):
+        _start(store, name, f"t-{name}")
+        assert Trainings(store).adopt(f"t-{name}") == 1
+    Ledger(store).append(model, 0, version=7, action="promote", actor="a", reason="r", as_of="x", as_of_time=MARCH)
+    _start(store, model, f"u-{model}")
+    assert Trainings(store).adopt(f"u-{model}") == 8, "a number that has served stays its own"
+
+
+def test_mlflows_number_is_only_noted(store: Store, model: str) -> None:
+    trainings = Trainings(store)
+    for name in ("a", "b"):
+        _start(store, model, f"{name}-{model}")
+        trainings.adopt(f"{name}-{model}")
+    for number in (3, 1, None, 1):
+        trainings.note_mlflow_version(f"a-{model}", number)
+        assert trainings.get(f"a-{model}").mlflow_version == number
+    trainings.note_mlflow_version(f"b-{model}", 1)  # MLflow began to count anew
+    assert [(each.adopted_version, each.mlflow_version) for each in trainings.of(model)] == [(1, 1), (2, 1)]
 
 
 def test_a_training_that_never_started_neither_finishes_nor_adopts(store: Store) -> None:
     with pytest.raises(UserError, match="must have been started, got 'nobody'"):
-        Trainings(store).adopt("nobody", 1)
+        Trainings(store).adopt("nobody")
     with pytest.raises(UserError, match="must have been started"):
         Trainings(store).finish("nobody", run_id="r", trained_through=MARCH, training_set="s", bundle="b")
 
