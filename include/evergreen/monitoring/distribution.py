@@ -7,6 +7,7 @@ booleans by value. Nothing here computes with the values themselves, so that non
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ def _count_numbers(numbers: npt.NDArray[np.float64]) -> tuple[list[str], npt.NDA
         codes = np.searchsorted(distinct, numbers)
     else:
         edges = _edges(np.sort(numbers[finite]), distinct)
-        values = [f"[{low:.6g}, {high:.6g})" for low, high in zip(edges[:-1], edges[1:], strict=True)]
+        values = [f"[{low:.6g}, {high:.6g})" for low, high in pairwise(edges)]
         values.append(f"from {edges[-1]:.6g}")
         codes = np.searchsorted(edges, numbers, side="right") - 1
     codes = np.where(numbers == -np.inf, len(values), codes)
