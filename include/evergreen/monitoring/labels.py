@@ -59,7 +59,7 @@ class Feedback:
 
     def target(self, request: str, task: str, classes: Sequence[Any]) -> tuple[float | None, list[str]]:
         """The newest label that fits, and what is to be said of those that do not; a null takes back what was said."""
-        wrong = []
+        wrong: list[str] = []
         for text in self.labels.get(request, ()):
             label = _loaded(text)
             if label is None:

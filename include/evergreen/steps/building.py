@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from evergreen.steps import staging, tables
+from evergreen.steps import closing, staging, tables
 from evergreen.steps.context import StepContext
 from evergreen.steps.contract import Outcome, Step
 
@@ -25,7 +25,9 @@ def build(ctx: StepContext) -> Outcome:
     start, end = ctx.interval
     missing = [name for name in ctx.view.reads if not ctx.lake.table(f"datasets/{name}").exists()]
     if missing:
-        return Outcome(skip=f"{ctx.name} cannot be built as of {ctx.as_of}: nothing of {', '.join(missing)} is there")
+        return closing.skipped(
+            ctx, f"{ctx.name} cannot be built as of {ctx.as_of}: nothing of {', '.join(missing)} is there"
+        )
     inputs = {
         name: tables.as_declared(
             ctx.lake.table(f"datasets/{name}").read(
@@ -44,6 +46,8 @@ def build(ctx: StepContext) -> Outcome:
 
 def publish_depends(ctx: StepContext) -> Mapping[str, Any]:
     """Depends on what was built."""
+    if (reason := closing.why_nothing(ctx, "build")) is not None:
+        return {"skipped": reason}
     return ctx.inp.inputs["build"]
 
 
@@ -52,6 +56,8 @@ def publish(ctx: StepContext) -> Outcome:
     from evergreen.lake.rows import with_system_columns
     from evergreen.store.resources import Seen
 
+    if (reason := closing.why_nothing(ctx, "build")) is not None:
+        return closing.nothing(ctx, reason)
     rows = staging.get(ctx.lake, ctx.inp.inputs["build"]["rows"])
     _, end = ctx.interval
     known_at = rows["known_at"].combine_chunks()
@@ -72,6 +78,7 @@ def publish(ctx: StepContext) -> Outcome:
         point="publish.commit",
     )
     Seen(ctx.store).note_as_of(ctx.name, ctx.as_of, ctx.as_of_time)
+    closing.published(ctx)
     figures = {"version": appended.version, "appended": appended.appended, "unchanged": appended.unchanged}
     log.info("Published %s as of %s: %s", ctx.name, ctx.as_of, figures)
     return Outcome(figures, event={"table": f"features/{ctx.name}", **figures})

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from evergreen.errors import DataError, Superseded
-from evergreen.steps import staging
+from evergreen.steps import closing, staging
 from evergreen.steps.context import StepContext
 from evergreen.steps.contract import Outcome, Step, digest
 
@@ -42,7 +42,7 @@ def read(ctx: StepContext) -> Outcome:
             landing=ctx.settings.landing,
         )
     except Skipped as absent:
-        return Outcome(skip=str(absent))
+        return closing.skipped(ctx, str(absent))
     log.info(
         "Read %d rows of %s for %s: %d to validate, %d quarantined, %d superseded",
         got.rows_read, ctx.name, ctx.as_of, got.good.num_rows, got.quarantined.num_rows, got.superseded,
@@ -109,6 +109,8 @@ def publish_depends(ctx: StepContext) -> Mapping[str, Any]:
     """Depends on what was validated and on what else was published for as_of: a file that is put back counts anew."""
     from evergreen.store.row_counts import RowCounts
 
+    if (reason := closing.why_nothing(ctx, "read")) is not None:
+        return {"skipped": reason}
     content = _content(ctx)
     others = [run for run in RowCounts(ctx.store).runs(ctx.name, ctx.as_of) if run.details.get("content") != content]
     return {"content": content, "after": others[-1].step_key if others else None}
@@ -132,6 +134,8 @@ def publish(ctx: StepContext) -> Outcome:
     from evergreen.store.resources import Seen
     from evergreen.store.row_counts import RowCounts
 
+    if (reason := closing.why_nothing(ctx, "read")) is not None:
+        return closing.nothing(ctx, reason)
     first, checked = ctx.inp.inputs["read"], ctx.inp.inputs["validate"]
     guard = _guard(ctx)
     good = staging.get(ctx.lake, checked["good"])
@@ -177,6 +181,7 @@ def publish(ctx: StepContext) -> Outcome:
         },
     )
     Seen(ctx.store).note_as_of(ctx.name, ctx.as_of, ctx.as_of_time)
+    closing.published(ctx)
     figures = {"version": appended.version, "appended": appended.appended, "unchanged": appended.unchanged}
     log.info("Published %s as of %s: %s", ctx.name, ctx.as_of, figures)
     return Outcome(
