@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from evergreen.errors import UserError
 from evergreen.spec.timing import format_key, interval_of
-from evergreen.steps import staging, tables
+from evergreen.steps import closing, staging, tables
 from evergreen.steps.context import StepContext
 from evergreen.steps.contract import Outcome, Step, digest
 
@@ -233,7 +233,8 @@ def build(ctx: StepContext) -> Outcome:
     target = target_of(ctx, ctx.name, ctx.inp.workspace)
     missing = missing_sources(ctx, target)
     if missing:
-        return Outcome(skip=f"{ctx.name} cannot be built as of {ctx.as_of}: nothing of {', '.join(missing)} is there")
+        reason = f"{ctx.name} cannot be built as of {ctx.as_of}: nothing of {', '.join(missing)} is there"
+        return closing.skipped(ctx, reason)
     wanted = plan(ctx, target)
     rows, failed = compute(ctx, target, wanted.keys)
     if ctx.as_of in failed or (failed and len(failed) == len(wanted.keys)):
@@ -270,6 +271,8 @@ def _staged(
 
 def publish_depends(ctx: StepContext) -> Mapping[str, Any]:
     """Depends on what was built."""
+    if (reason := closing.why_nothing(ctx, "build")) is not None:
+        return {"skipped": reason}
     return ctx.inp.inputs["build"]
 
 
@@ -277,9 +280,12 @@ def publish(ctx: StepContext) -> Outcome:
     """Appends the new and changed rows of all keys, exactly once; then those of definitions that live on."""
     from evergreen.store.resources import Seen
 
+    if (reason := closing.why_nothing(ctx, "build")) is not None:
+        return closing.nothing(ctx, reason)
     target = target_of(ctx, ctx.name, ctx.inp.workspace)
     figures = append(ctx, target, ctx.inp.inputs["build"])
     Seen(ctx.store).note_as_of(ctx.name, ctx.as_of, ctx.as_of_time)
+    closing.published(ctx)
     log.info("Published %s as of %s: %s", ctx.name, ctx.as_of, figures)
     catch_up_living(ctx)
     return Outcome(figures, event={"table": target.table, **figures})

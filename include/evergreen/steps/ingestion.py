@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from evergreen.errors import DataError
-from evergreen.steps import staging, tables
+from evergreen.steps import closing, staging, tables
 from evergreen.steps.context import StepContext
 from evergreen.steps.contract import Outcome, Step, digest
 
@@ -39,7 +39,7 @@ def read(ctx: StepContext) -> Outcome:
     try:
         return read_key(ctx)
     except Skipped as absent:
-        return Outcome(skip=str(absent))
+        return closing.skipped(ctx, str(absent))
 
 
 def read_key(ctx: StepContext) -> Outcome:
@@ -127,6 +127,8 @@ def publish_depends(ctx: StepContext) -> Mapping[str, Any]:
     """Depends on what was validated and on what else was published for as_of: a file that is put back counts anew."""
     from evergreen.store.row_counts import RowCounts
 
+    if (reason := closing.why_nothing(ctx, "read")) is not None:
+        return {"skipped": reason}
     content = _content(ctx)
     others = [run for run in RowCounts(ctx.store).runs(ctx.name, ctx.as_of) if run.details.get("content") != content]
     return {"content": content, "after": others[-1].step_key if others else None, "table": _table(ctx)}
@@ -138,6 +140,8 @@ def publish(ctx: StepContext) -> Outcome:
     from evergreen.steps.rebuilding import follow, note, predecessor, rebuild
     from evergreen.store.resources import Seen
 
+    if (reason := closing.why_nothing(ctx, "read")) is not None:
+        return closing.nothing(ctx, reason)
     rebuild(ctx)
     good, before = ctx.inp.inputs["validate"]["good"], predecessor(ctx)
     if before is not None:
@@ -146,6 +150,7 @@ def publish(ctx: StepContext) -> Outcome:
             note(ctx, approximate=[ctx.as_of])
     figures = publish_key(ctx, good_rows=good)
     Seen(ctx.store).note_as_of(ctx.name, ctx.as_of, ctx.as_of_time)
+    closing.published(ctx)
     log.info("Published %s as of %s: %s", ctx.name, ctx.as_of, figures)
     follow(ctx)
     event = {name: figures[name] for name in ("version", "appended", "unchanged")}

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evergreen.steps import tables
 from evergreen.steps.context import StepContext
 
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ def training_record(
 
     model = ctx.model
     test = frame.take(fitted.parts.test)
-    schema = ctx.lake.table(f"datasets/{model.label.dataset}").schema()
+    labels = tables.table_of(ctx, "dataset", model.label.dataset)
+    schema = ctx.lake.table(labels).schema(used[labels])
     described = signature(model, ctx.workspace, schema)
     on_demand = [view for view in views_of(model, ctx.workspace).values() if view.kind == "on_demand"]
     files = {

@@ -259,6 +259,34 @@ periods = Table(
     Index(None, "model", "as_of"),
 )
 
+watched = Table(
+    "watched",
+    metadata,
+    _text("model", primary_key=True),
+    _text("as_of", primary_key=True),
+    _instant("start_time"),
+    _instant("as_of_time"),
+    _text("state"),
+    Column("note", Text, nullable=False, server_default=""),
+    Column("judged_time", Instant),
+    Column("read_at", Instant),
+    CheckConstraint("state IN ('waiting', 'open', 'settled')", name="state"),
+    CheckConstraint("(judged_time IS NULL) = (read_at IS NULL)", name="judged"),
+    Index("ix_watched_unsettled", "model", postgresql_where=text("state <> 'settled'")),
+)
+
+intervals = Table(
+    "intervals",
+    metadata,
+    _text("resource", primary_key=True),
+    Column("as_of_time", Instant, nullable=False, primary_key=True),
+    _text("as_of"),
+    _text("state"),
+    Column("reason", Text, nullable=False, server_default=""),
+    _stamp("at"),
+    CheckConstraint("state IN ('published', 'skipped')", name="state"),
+)
+
 row_counts = Table(
     "row_counts",
     metadata,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 from sqlalchemy import func, select, text
@@ -13,6 +14,7 @@ from evergreen.errors import Superseded, TransientError, UserError
 from evergreen.store.consumed import Consumed
 from evergreen.store.decisions import Decisions
 from evergreen.store.gateways import Applied, Gateway, Gateways
+from evergreen.store.intervals import Intervals
 from evergreen.store.ledger import Ledger
 from evergreen.store.periods import Periods
 from evergreen.store.pins import Pins
@@ -219,20 +221,91 @@ def test_pins_are_kept_per_holder(store: Store, model: str) -> None:
     assert pins.pinned(table) == {2, 3}
 
 
-def test_a_periods_figures_are_replaced_as_a_whole(store: Store, model: str) -> None:
-    def row(role: str, value: float | None) -> dict:
-        return {"role": role, "version": 1, "metric": "roc_auc", "value": value, "n_rows": 9, "n_labelled": 8}
+def figure(role: str, value: float | None, n_labelled: int = 8) -> dict[str, Any]:
+    return {"role": role, "version": 1, "metric": "roc_auc", "value": value, "n_rows": 9, "n_labelled": n_labelled}
 
+
+def known(periods: Periods, model: str) -> list[tuple[str, str, float | None]]:
+    return [(period.as_of, period.role, period.value) for period in periods.of(model)]
+
+
+def test_a_periods_figures_are_replaced_as_a_whole(store: Store, model: str) -> None:
     periods = Periods(store)
-    periods.replace(model, "2013-04-01", APRIL, [row("champion", 0.7)])
-    periods.replace(model, "2013-03-01", MARCH, [row("champion", 0.5), row("reference", float("nan"))])
+    for as_of, moment in (("2013-04-01", APRIL), ("2013-03-01", MARCH)):
+        periods.open(model, as_of, moment - timedelta(days=28), moment)
+
+    def judge(as_of: str, *rows: dict[str, Any]) -> bool:
+        return periods.judge(model, as_of, rows, judged_time=APRIL, read_at=periods.now(), settled=False)
+
+    assert judge("2013-04-01", figure("champion", 0.7))
+    assert judge("2013-03-01", figure("champion", 0.5), figure("reference", float("nan")))
     with ThreadPoolExecutor(5) as pool:
-        list(pool.map(lambda _: periods.replace(model, "2013-04-01", APRIL, [row("champion", 0.8)]), range(5)))
-    assert [(period.as_of, period.role, period.value) for period in periods.of(model)] == [
+        assert any(pool.map(lambda _: judge("2013-04-01", figure("champion", 0.8)), range(5)))
+    assert known(periods, model) == [
         ("2013-03-01", "champion", 0.5), ("2013-03-01", "reference", None), ("2013-04-01", "champion", 0.8),
     ]  # fmt: skip
-    periods.replace(model, "2013-03-01", MARCH, [])
-    assert [period.as_of for period in periods.of(model)] == ["2013-04-01"]
+    assert judge("2013-03-01")
+    assert known(periods, model) == [("2013-04-01", "champion", 0.8)]
+
+
+def test_a_judgement_that_knows_less_never_replaces_one_that_knows_more(store: Store, model: str) -> None:
+    periods, later = Periods(store), MARCH + timedelta(days=5)
+    periods.open(model, "2013-03-01", MARCH - timedelta(days=28), MARCH)
+    early, late = periods.now(), periods.now()
+
+    def judge(value: float, by: datetime, read_at: datetime) -> bool:
+        row = figure("champion", value)
+        return periods.judge(model, "2013-03-01", [row], judged_time=by, read_at=read_at, settled=by == later)
+
+    assert judge(0.5, MARCH, late)
+    assert judge(0.6, later, early), "labels known by a later instant, though read earlier"
+    assert not judge(0.7, MARCH, late), "a backfill, or a process that hung"
+    assert judge(0.8, later, late), "the same instant, read again after a repair"
+    assert not judge(0.9, later, early), "a process that hung while the file was repaired"
+    assert known(periods, model) == [("2013-03-01", "champion", 0.8)]
+    assert [period.as_of for period in periods.in_state(model, "settled")] == ["2013-03-01"]
+
+
+def test_a_period_waits_until_it_is_watched_and_is_open_until_it_is_settled(store: Store, model: str) -> None:
+    periods, start = Periods(store), MARCH - timedelta(days=28)
+    for note in ("waits for a, b", "waits for b"):
+        periods.wait(model, "2013-03-01", start, MARCH, note)
+    (waiting,) = periods.in_state(model, "waiting")
+    assert (waiting.note, waiting.start_time, waiting.as_of_time) == ("waits for b", start, MARCH)
+    periods.open(model, "2013-03-01", start, MARCH)
+    periods.wait(model, "2013-03-01", start, MARCH, "waits for c")
+    assert periods.in_state(model, "waiting") == []
+    (opened,) = periods.in_state(model, "open")
+    assert (opened.note, opened.judged_time) == ("", None)
+    periods.judge(model, "2013-03-01", [], judged_time=MARCH, read_at=periods.now(), settled=True)
+    assert periods.in_state(model, "open") == []
+
+
+def test_a_champions_figures_are_those_of_its_reign(store: Store, model: str) -> None:
+    periods = Periods(store)
+    for day in range(4):
+        as_of, moment = f"2013-03-0{day + 1}", MARCH + timedelta(days=day)
+        periods.open(model, as_of, moment - timedelta(days=1), moment)
+        rows = [{**figure("champion", day / 10), "version": 1 + day % 2}, figure("first", 0.0)]
+        periods.judge(model, as_of, rows, judged_time=moment, read_at=periods.now(), settled=False)
+    found = periods.of_champion(model, 2, after=MARCH, until=MARCH + timedelta(days=3))
+    assert [(row.as_of, row.value) for row in found] == [("2013-03-02", 0.1), ("2013-03-04", 0.3)]
+    assert periods.of_champion(model, 2, after=MARCH + timedelta(days=1), until=MARCH + timedelta(days=2)) == []
+
+
+def test_an_interval_that_was_published_stays_so_whatever_is_skipped_later(store: Store, model: str) -> None:
+    intervals = Intervals(store)
+    assert intervals.at([model], MARCH) == {}
+    intervals.skipped(model, "2013-03-01", MARCH, "no file")
+    noted = intervals.at([model, "another"], MARCH)
+    assert {name: (each.state, each.reason) for name, each in noted.items()} == {model: ("skipped", "no file")}
+    intervals.published(model, "2013-03-01", MARCH)
+    assert (intervals.at([model], MARCH)[model].state, intervals.at([model], MARCH)[model].reason) == ("published", "")
+    intervals.skipped(model, "2013-03-01T00:00", MARCH, "gone")
+    assert (intervals.at([model], MARCH)[model].state, intervals.at([model], MARCH)[model].reason) == (
+        "published", "gone",
+    )  # fmt: skip
+    assert intervals.at([model], APRIL) == {}
 
 
 def test_row_counts_add_up_and_the_newest_stands(store: Store, model: str) -> None:
