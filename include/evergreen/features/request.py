@@ -17,6 +17,7 @@ from evergreen.features.columns import arrow_type
 from evergreen.features.on_demand import OnDemand
 from evergreen.features.signature import EVENT_TIME, Signature
 from evergreen.spec.base import DType
+from evergreen.spec.truth import MEANT, read_bool
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -233,9 +234,10 @@ def _float(value: Any) -> float:
 
 
 def _bool(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError("must be true, false or null")
-    return value
+    meant = read_bool(value)
+    if meant is None:
+        raise ValueError(f"must be {MEANT} or null")
+    return meant
 
 
 def _string(value: Any) -> str:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from evergreen.errors import DataError
 from evergreen.ingest.cast import cast
-from evergreen.ingest.load import ROW
-from evergreen.ingest.normalise import normalise
+from evergreen.ingest.normalise import plain
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -49,8 +48,12 @@ def ticks(moment: datetime) -> int:
     return (moment - _EPOCH) // timedelta(microseconds=1)
 
 
-def to_instants(rows: pa.Table, column: str, dataset: Dataset) -> tuple[pa.Table, list[tuple[int, str]]]:
-    """Makes a column (instant, date or text) one of instants; tells rows whose value is none.
+def to_instants(rows: pa.Table, column: str, dataset: Dataset) -> tuple[pa.Table, list[tuple[int, str]], Any]:
+    """Makes a column (instant, date or text) one of instants; tells rows whose value is none, and those that repeat.
+
+    Returns:
+        The rows; index and reason of each that has no instant; ``zone.Instants.later`` of wall-clock times some of
+        which occur twice, else ``None``.
 
     Raises:
         DataError: The column is of another type.
@@ -58,18 +61,20 @@ def to_instants(rows: pa.Table, column: str, dataset: Dataset) -> tuple[pa.Table
     import pyarrow as pa
 
     kind = rows.schema.field(column).type
-    if pa.types.is_timestamp(kind):
-        return rows, []
     place = rows.column_names.index(column)
+    instant = pa.timestamp("us", tz="UTC")
+    if pa.types.is_timestamp(kind):
+        return rows, [], None
+    if pa.types.is_null(kind):
+        return rows.set_column(place, column, rows[column].cast(instant)), [], None
     if pa.types.is_date(kind):
-        done, nowhere = normalise(pa.table({column: rows[column].cast(pa.timestamp("us"))}), dataset.timezone)
-        return rows.set_column(place, column, done[column]), nowhere
+        midnight = plain(rows[column].cast(pa.timestamp("us")), column, dataset.timezone)
+        unread = [(index, reason) for index, _, reason in midnight.faults]
+        return rows.set_column(place, column, midnight.values), unread, midnight.later
     if pa.types.is_string(kind):
-        import numpy as np
-
-        numbered = pa.table({column: rows[column], ROW: pa.array(np.arange(rows.num_rows))})
-        done, misfits = cast(numbered, {column: "timestamp"}, dataset.timezone)
-        return rows.set_column(place, column, done[column]), [(each.index, each.reason) for each in misfits]
+        done = cast(rows.select([column]), {column: "timestamp"}, dataset.timezone)
+        unread = [(each.index, each.reason) for each in done.misfits]
+        return rows.set_column(place, column, done.columns[column]), unread, done.later.get(column)
     raise DataError(
         f"dataset {dataset.name} column {column}", "must be a timestamp, a date or ISO text", value=str(kind),
         remedy="Derive it in select, such as to_timestamp(seconds) or strptime(text, format).",

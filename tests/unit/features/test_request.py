@@ -69,6 +69,13 @@ def test_without_an_event_time_it_is_now_plus_the_lead(when):
         request_frame(SIGNATURE, [row], [when])
 
 
+@pytest.mark.parametrize(
+    ("sent", "meant"), [(1, True), (0, False), ("yes", True), ("N", False), ("true", True), (0.0, False)]
+)
+def test_a_truth_value_is_read_as_ingestion_reads_it(when, sent, meant):
+    assert request_frame(SIGNATURE, [{**ROW, "holiday": sent}], [when])["holiday"].to_pylist() == [meant]
+
+
 def test_nulls_are_values(when):
     row = dict.fromkeys(ROW) | {"event_time": ROW["event_time"]}
     frame = request_frame(SIGNATURE, [row], [when])
@@ -76,7 +83,7 @@ def test_nulls_are_values(when):
 
 
 def test_all_mistakes_are_named_by_row_and_field(when):
-    second = {**ROW, "distance": 1.5, "wind": "strong", "holiday": 1, "day": "tomorrow", "origin": 7, "arr_delay": 3}
+    second = {**ROW, "distance": 1.5, "wind": "strong", "holiday": 2, "day": "tomorrow", "origin": 7, "arr_delay": 3}
     first = {name: value for name, value in ROW.items() if name != "origin"}
     with pytest.raises(RequestErrors) as caught:
         request_frame(SIGNATURE, [first, second, 5, {**ROW, "event_time": "soon", "wind": float("nan")}], [when])  # type: ignore[list-item]
