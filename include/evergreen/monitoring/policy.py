@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
+from evergreen.spec.amounts import Rows, format_amount
 from evergreen.spec.model import GREATER_IS_BETTER, Retraining
 from evergreen.spec.timing import format_duration
 
@@ -31,6 +32,8 @@ class PolicyInputs:
         recent_values: Of the champion since: (period's as_of, metric, labelled rows), oldest first.
         drifted: One flag a judged window, oldest first.
         labelled_from, labelled_through: Span of the labelled rows known.
+        labelled_rows: How many they are.
+        kept_back: Time before as_of from which a training fits nothing.
         last_request_as_of: as_of of the model's newest request.
     """
 
@@ -45,6 +48,8 @@ class PolicyInputs:
     drift_windows: tuple[int, int] = (2, 3)
     labelled_from: datetime | None = None
     labelled_through: datetime | None = None
+    labelled_rows: int = 0
+    kept_back: timedelta = timedelta(0)
     rows_since: int = 0
     labels_since: int = 0
     code_changed: bool | None = None
@@ -74,10 +79,9 @@ def decide(inputs: PolicyInputs) -> PolicyDecision:
         return PolicyDecision(
             "historic", [], [f"as_of lies before the champion's ({inputs.champion_as_of:%Y-%m-%d %H:%M} UTC)"], figures
         )
-    history = _history(inputs)
-    if history < spec.min_history:
-        reason = f"{_days(history)} of labelled rows are known, retraining.min_history is "
-        return PolicyDecision("too_little_history", [], [reason + format_duration(spec.min_history)], figures)
+    short = _too_little_history(inputs)
+    if short is not None:
+        return PolicyDecision("too_little_history", [], [short], figures)
     if inputs.champion_as_of is None:
         first = Cause("first_champion", "there is no champion yet")
         last = inputs.last_request_as_of
@@ -137,6 +141,21 @@ def _weigh(inputs: PolicyInputs) -> tuple[list[Cause], list[str]]:
     return causes, rest
 
 
+def _too_little_history(inputs: PolicyInputs) -> str | None:
+    history, least = _history(inputs), inputs.spec.min_history
+    if isinstance(least, Rows):
+        if inputs.labelled_rows < least.count:
+            return f"{inputs.labelled_rows} labelled rows are known, retraining.min_history is {format_amount(least)}"
+    elif history < least:
+        return f"{_days(history)} of labelled rows are known, retraining.min_history is {format_duration(least)}"
+    if history <= inputs.kept_back:
+        kept = format_duration(inputs.kept_back)
+        return (
+            f"{_days(history)} of labelled rows are known, and label.delay and split keep {kept} of them from the fit"
+        )
+    return None
+
+
 def _history(inputs: PolicyInputs) -> timedelta:
     if inputs.labelled_from is None or inputs.labelled_through is None:
         return timedelta(0)
@@ -156,6 +175,7 @@ def _figures(inputs: PolicyInputs) -> dict[str, Any]:
         "rows_since": inputs.rows_since,
         "labels_since": inputs.labels_since,
         "history_days": _history(inputs) / timedelta(days=1),
+        "labelled_rows": inputs.labelled_rows,
         "code_changed": inputs.code_changed,
         "upstream_changed": inputs.upstream_changed,
     }

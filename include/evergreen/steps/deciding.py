@@ -84,7 +84,7 @@ def gather(ctx: StepContext) -> Any:
     history = label_history(ctx)
     drift = [d for d in Decisions(ctx.store).of(ctx.name, kind="drift") if d.as_of_time <= end]
     drifted = {d.as_of_time: d.verdict == "drift" for d in drift if d.verdict != "cannot judge"}
-    newest = Requests(ctx.store).newest(ctx.name)
+    newest = Requests(ctx.store).newest(ctx.name, by=end)
     gate_value = None
     if champion is not None and training is not None:
         gate = Decisions(ctx.store).by_key(gate_key(training.training_id))
@@ -106,6 +106,8 @@ def gather(ctx: StepContext) -> Any:
         drift_windows=model.monitoring.drift.windows,
         labelled_from=history["from"],
         labelled_through=history["through"],
+        labelled_rows=history["labels_since"](None),
+        kept_back=model.kept_back,
         rows_since=history["rows_since"](None if training is None else training.as_of_time),
         labels_since=history["labels_since"](None if training is None else training.as_of_time),
         code_changed=None if training is None else training.workspace != ctx.inp.workspace,

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from evergreen.steps import bundles, tables
+from evergreen.steps.claiming import answering, giving_back, withdrawn_skip
 from evergreen.steps.context import StepContext
 from evergreen.steps.contract import Outcome, Step
 
@@ -29,8 +30,9 @@ def evaluate_depends(ctx: StepContext) -> Mapping[str, Any]:
 
 def evaluate(ctx: StepContext) -> Outcome:
     """Judges the candidate and records the decision; a refusal answers the requests."""
-    from evergreen.steps.learning import giving_back
-
+    withdrawn = withdrawn_skip(ctx, ctx.inp.inputs["claim"]["as_of"])
+    if withdrawn is not None:
+        return withdrawn
     with giving_back(ctx):
         return _evaluate(ctx)
 
@@ -59,8 +61,9 @@ def _evaluate(ctx: StepContext) -> Outcome:
         test_from=datetime.fromisoformat(candidate.document["test_from"]),
         test_through=datetime.fromisoformat(candidate.document["test_through"]),
         trained_throughs=[candidate.trained_through, *(other.trained_through for other in against.values())],
+        gap=ctx.model.gap,
     )
-    rows = frame.take(judged)
+    rows = frame.take(judged.rows)
     inputs = judge(
         ctx.model,
         labels=rows["_label"],
@@ -70,6 +73,8 @@ def _evaluate(ctx: StepContext) -> Outcome:
         fitted_labels=candidate.labels,
         importance=candidate.document["importance"],
         seed=training.seed,
+        learnt_from=candidate.document,
+        too_close=judged.too_close,
     )
     decision = decide(inputs)
     stood = Decisions(ctx.store).record(
@@ -106,6 +111,9 @@ def register(ctx: StepContext) -> Outcome:
     from evergreen.store.requests import Requests
     from evergreen.store.trainings import Trainings
 
+    withdrawn = withdrawn_skip(ctx, ctx.inp.inputs["claim"]["as_of"])
+    if withdrawn is not None:
+        return withdrawn
     verdict = ctx.inp.inputs["evaluate"]
     if verdict["verdict"] != "accept":
         return Outcome(skip=f"the gate said {verdict['verdict']}: {'; '.join(verdict['reasons'])}")
@@ -129,7 +137,7 @@ def register(ctx: StepContext) -> Outcome:
 
 
 def _answering(ctx: StepContext) -> dict[str, Any]:
-    return {"training": ctx.inp.inputs["train"]["training_id"], "requests": ctx.inp.inputs["claim"]["requests"]}
+    return {"training": ctx.inp.inputs["train"]["training_id"], **answering(ctx)}
 
 
 def _champion(ctx: StepContext, frame: pa.Table, rows: pa.Table, version: int, training: bundles.Finished) -> Predicted:
