@@ -192,7 +192,7 @@ def _checked_nulls(
     if refused:
         raise DataError(
             f"{ctx.name}.train as of {as_of}",
-            f"must learn from features that have values: of {len(learnt)} rows, {' '.join(refused[:5])}",
+            f"must learn from features that have values: of {len(learnt)} rows, {' '.join(refused[:5])[:-1]}",
             remedy=f"If that is right, allow it: max_null or max_null_of in models/{ctx.name}.yaml.",
         )
     return nulls
