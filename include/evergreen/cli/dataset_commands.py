@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from evergreen.cli.installation import Instance, settings_of
+
 
 def register(app: typer.Typer) -> None:
     """Adds the command."""
@@ -17,17 +19,13 @@ def register(app: typer.Typer) -> None:
 def rebuild(
     name: Annotated[str, typer.Argument(help="the dataset's name")],
     as_of: Annotated[str | None, typer.Option(help="the key as of which it is rebuilt; the newest by default")] = None,
-    instance: Annotated[
-        str | None,
-        typer.Option("--instance", help="name below .evergreen; used where EVERGREEN_STORE_URL is not set"),
-    ] = None,
+    instance: Instance = None,
 ) -> None:
     """Ingests a dataset's history again and prints, as JSON, what was built, what changed and what is no longer there.
 
     After a changed definition (entity, times, zone, select, types) it fills the new table; rows keep the known time at
     which they were first read.
     """
-    from evergreen.cli.instance import settings_of
     from evergreen.steps.contract import RunRef, StepInput, run_step
     from evergreen.steps.run import open_run
 

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from evergreen.cli.installation import Instance, settings_of
+
 
 def register(app: typer.Typer) -> None:
     """Adds the command."""
@@ -19,16 +21,12 @@ def show(
     retrain: Annotated[
         bool, typer.Option("--retrain", help="train again from what was kept, and compare the predictions")
     ] = False,
-    instance: Annotated[
-        str | None,
-        typer.Option("--instance", help="name below .evergreen; used where EVERGREEN_STORE_URL is not set"),
-    ] = None,
+    instance: Instance = None,
 ) -> None:
     """Prints data versions, code, spec, params, environment, seed, cause and approver of a model version as JSON.
 
     With --retrain it ends with code 1 when the training that is done again predicts something else.
     """
-    from evergreen.cli.instance import settings_of
     from evergreen.steps import lineage as lineages
 
     settings = settings_of(instance)

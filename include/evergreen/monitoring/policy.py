@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from evergreen.monitoring.evidence import Asked, Cause, Kind, Value, Window
+from evergreen.spec.amounts import Rows, format_amount
 from evergreen.spec.model import GREATER_IS_BETTER, Retraining
 from evergreen.spec.timing import format_duration
 
@@ -32,6 +33,7 @@ class PolicyInputs:
         rows_since: Rows since the champion's training, or since the last request for their sake; ``labels_since``
             alike.
         tables: Versions of the tables that the model reads, ``name@version``.
+        kept_back: Time before as_of from which a training fits nothing.
         last_request_as_of: as_of of the model's newest request.
         min_rows: What the gate needs to judge.
     """
@@ -52,6 +54,7 @@ class PolicyInputs:
     labelled_from: datetime | None = None
     labelled_through: datetime | None = None
     labelled_rows: int = 0
+    kept_back: timedelta = timedelta(0)
     rows_since: int = 0
     labels_since: int = 0
     code_changed: bool | None = None
@@ -97,10 +100,9 @@ def decide(inputs: PolicyInputs) -> PolicyDecision:
         return PolicyDecision(
             "historic", [], [f"as_of lies before the champion's ({inputs.champion_as_of:%Y-%m-%d %H:%M} UTC)"], figures
         )
-    history = _history(inputs)
-    if history < spec.min_history:
-        reason = f"{_days(history)} of labelled rows are known, retraining.min_history is "
-        return PolicyDecision("too_little_history", [], [reason + format_duration(spec.min_history)], figures)
+    short = _too_little_history(inputs)
+    if short is not None:
+        return PolicyDecision("too_little_history", [], [short], figures)
     if inputs.champion_as_of is None:
         return _first(inputs, figures)
     causes, not_causes = _weigh(inputs)
@@ -219,6 +221,21 @@ def _code(inputs: PolicyInputs) -> Cause | str:
             f"gate.min_rows is {inputs.min_rows}"
         )
     return Cause("code", text, (inputs.code,))
+
+
+def _too_little_history(inputs: PolicyInputs) -> str | None:
+    history, least = _history(inputs), inputs.spec.min_history
+    if isinstance(least, Rows):
+        if inputs.labelled_rows < least.count:
+            return f"{inputs.labelled_rows} labelled rows are known, retraining.min_history is {format_amount(least)}"
+    elif history < least:
+        return f"{_days(history)} of labelled rows are known, retraining.min_history is {format_duration(least)}"
+    if history <= inputs.kept_back:
+        kept = format_duration(inputs.kept_back)
+        return (
+            f"{_days(history)} of labelled rows are known, and label.delay and split keep {kept} of them from the fit"
+        )
+    return None
 
 
 def _history(inputs: PolicyInputs) -> timedelta:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import timedelta
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
-from evergreen.spec import expectations
+from evergreen.spec import expectations, split_checks
 from evergreen.spec.base import DType, Kind, Resource
 from evergreen.spec.dataset import Dataset
 from evergreen.spec.explain import did_you_mean
@@ -138,7 +137,7 @@ def _model(model: Model, others: Others) -> Iterator[Problem]:
     if isinstance(dataset, Dataset):
         yield from _label(model, dataset, others.columns(dataset))
     yield from _features(model, views)
-    yield from _times(model)
+    yield from split_checks.check(model)
     yield from _floors(model)
 
 
@@ -189,24 +188,12 @@ def _features(model: Model, views: list[tuple[int, FeatureView]]) -> Iterator[Pr
         if name not in columns:
             rule = "must be a request column or an output of the feature views"
             yield Problem(("exclude", index), rule, name, did_you_mean(name, columns))
-    if columns and not set(columns) - set(model.exclude):
+    fed = [name for name in columns if name not in model.exclude]
+    for name in model.max_null_of:
+        if name not in fed:
+            yield Problem(("max_null_of", name), "must be a feature of the model", name, did_you_mean(name, fed))
+    if columns and not fed:
         yield Problem(("exclude",), "must leave at least one feature")
-
-
-def _times(model: Model) -> Iterator[Problem]:
-    for name in ("test", "validation"):
-        if getattr(model.split, name) <= timedelta(0):
-            yield Problem(("split", name), "must be longer than nothing", "0", "Write 7d.")
-    kept = model.split.test + model.split.validation
-    rule = "must be longer than split.test and split.validation together, or nothing is left to fit on"
-    if model.retraining.min_history <= kept:
-        yield Problem(("retraining", "min_history"), rule, _days(model.retraining.min_history))
-    if model.window is not None and model.window <= kept:
-        yield Problem(("window",), rule, _days(model.window))
-
-
-def _days(value: timedelta) -> str:
-    return f"{value / timedelta(days=1):g}d"
 
 
 def _floors(model: Model) -> Iterator[Problem]:

@@ -112,7 +112,7 @@ STEPS: dict[tuple[Kind, str], str] = {
     ("model", "report"): "evergreen.steps.watching:REPORT",
     ("model", "decide"): "evergreen.steps.deciding:DECIDE",
     ("model", "ring"): "evergreen.steps.deciding:RING",
-    ("model", "claim"): "evergreen.steps.learning:CLAIM",
+    ("model", "claim"): "evergreen.steps.claiming:CLAIM",
     ("model", "train"): "evergreen.steps.learning:TRAIN",
     ("model", "evaluate"): "evergreen.steps.judging:EVALUATE",
     ("model", "register"): "evergreen.steps.judging:REGISTER",

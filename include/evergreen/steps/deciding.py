@@ -129,6 +129,7 @@ def gather(ctx: StepContext) -> PolicyInputs:
         labelled_from=history["from"],
         labelled_through=history["through"],
         labelled_rows=history["labels_since"](None),
+        kept_back=model.kept_back,
         rows_since=history["rows_since"](evidence.since(trained, asked, "new_rows")),
         labels_since=history["labels_since"](evidence.since(trained, asked, "new_labels")),
         code_changed=None if training is None else training.workspace != ctx.inp.workspace,
@@ -136,7 +137,7 @@ def gather(ctx: StepContext) -> PolicyInputs:
         if model.retraining.upstream
         else None,
         tables=tuple(f"{name}@{number}" for name, number in tables.versions(ctx, model).items()),
-        last_request_as_of=max((request.as_of_time for request in requests), default=None),
+        last_request_as_of=max((each.as_of_time for each in requests if each.as_of_time <= end), default=None),
         open_requests=sum(request.state in ("open", "claimed") for request in requests),
         min_rows=model.gate.min_rows,
     )

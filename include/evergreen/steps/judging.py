@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from evergreen import faults
 from evergreen.steps import bundles, tables
+from evergreen.steps.claiming import answering, giving_back, withdrawn_skip
 from evergreen.steps.context import StepContext
 from evergreen.steps.contract import Outcome, Step
 
@@ -36,8 +37,9 @@ def evaluate_depends(ctx: StepContext) -> Mapping[str, Any]:
 
 def evaluate(ctx: StepContext) -> Outcome:
     """Judges the candidate and records the decision; a refusal answers the requests."""
-    from evergreen.steps.learning import giving_back
-
+    withdrawn = withdrawn_skip(ctx, ctx.inp.inputs["claim"]["as_of"])
+    if withdrawn is not None:
+        return withdrawn
     with giving_back(ctx):
         return _evaluate(ctx)
 
@@ -107,8 +109,9 @@ def _judge(ctx: StepContext, made: bundles.Finished, entries: Sequence[Promotion
         test_from=datetime.fromisoformat(candidate.document["test_from"]),
         test_through=datetime.fromisoformat(candidate.document["test_through"]),
         trained_throughs=[candidate.trained_through, *(other.trained_through for other in against.values())],
+        gap=ctx.model.gap,
     )
-    rows = frame.take(judged)
+    rows = frame.take(judged.rows)
     inputs = judge(
         ctx.model,
         labels=rows["_label"],
@@ -118,6 +121,8 @@ def _judge(ctx: StepContext, made: bundles.Finished, entries: Sequence[Promotion
         fitted_labels=candidate.labels,
         importance=candidate.document["importance"],
         seed=training.seed,
+        learnt_from=candidate.document,
+        too_close=judged.too_close,
     )
     stood = _record(ctx, training, decide(inputs), entries, list(against))
     log.info("Gate of %s as of %s: %s (%s)", ctx.name, training.as_of, stood.verdict, "; ".join(stood.reasons))
@@ -174,6 +179,9 @@ def register(ctx: StepContext) -> Outcome:
     from evergreen.registry.copies import register as register_training
     from evergreen.store.requests import Requests
 
+    withdrawn = withdrawn_skip(ctx, ctx.inp.inputs["claim"]["as_of"])
+    if withdrawn is not None:
+        return withdrawn
     verdict = ctx.inp.inputs["evaluate"]
     if verdict["verdict"] != "accept":
         heal_aliases(ctx.store, ctx.tracking, ctx.name)  # what was left undone while MLflow was away
@@ -194,7 +202,7 @@ def register(ctx: StepContext) -> Outcome:
 
 
 def _answering(ctx: StepContext) -> dict[str, Any]:
-    return {"training": ctx.inp.inputs["train"]["training_id"], "requests": ctx.inp.inputs["claim"]["requests"]}
+    return {"training": ctx.inp.inputs["train"]["training_id"], **answering(ctx)}
 
 
 def _champion(ctx: StepContext, candidate: Training, rows: pa.Table, version: int, of: bundles.Finished) -> Predicted:

@@ -25,6 +25,7 @@ def training_record(
     as_of: str,
     sha: str,
     used: Mapping[str, int],
+    nulls: Mapping[str, float],
     folder: Path,
 ) -> TrainingRecord:
     """Writes the bundle into ``folder`` and describes the training for MLflow.
@@ -33,6 +34,7 @@ def training_record(
         frame: The training set; its test part gives golden rows and example.
         sha: Content address of the training set.
         used: Table -> version that it was read at.
+        nulls: Share of nulls of each feature in the rows that were learnt from.
     """
     from evergreen.evaluation.metrics import compute
     from evergreen.features.columns import dtype_of
@@ -61,6 +63,7 @@ def training_record(
         model=ctx.name,
         training_id=training_id,
         golden=test,
+        nulls=nulls,
         on_demand=[view.model_dump(mode="json") for view in on_demand],
         files=files if on_demand else {},
         facts={
@@ -83,7 +86,9 @@ def training_record(
         model=ctx.name,
         as_of=as_of,
         params=fitted.params,
-        metrics={f"test_{name}": value for name, value in scores.values.items()},
+        metrics={f"test_{name}": value for name, value in scores.values.items()}
+        | {f"null_share.{name}": share for name, share in nulls.items()}
+        | {f"rows_{part}": float(n) for part, n in fitted.parts.sizes.items()},
         tags=_tags(ctx, fitted, sha) | {"environment": environment().digest},
         bundle=folder,
         flavor=flavor_of(fitted, test),

@@ -133,8 +133,12 @@ requests = Table(
     Column("training_id", Text),
     Column("note", Text, nullable=False, server_default=""),
     Column("answered_at", Instant),
+    Column("tries", Integer, nullable=False, server_default=text("0")),
     UniqueConstraint("model", "dedupe_key"),
-    CheckConstraint("state IN ('open', 'claimed', 'done', 'refused', 'not_needed', 'superseded')", name="state"),
+    CheckConstraint(
+        "state IN ('open', 'claimed', 'done', 'refused', 'not_needed', 'superseded', 'withdrawn', 'cannot_train')",
+        name="state",
+    ),
     CheckConstraint("state <> 'claimed' OR (claimed_by IS NOT NULL AND lease_until IS NOT NULL)", name="claimed"),
     Index(None, "model", "state"),
 )

@@ -158,8 +158,20 @@ def test_acts_of_a_person_are_checked_by_the_form(bikes: Workspace) -> None:
     act = {"action": "promote", "version": 3, "reason": "better on Sundays"}
     for name, value in act.items():
         params[name] = value
-    assert params.validate() == act
-    for name, wrong in (("action", "destroy"), ("version", 0), ("version", "3"), ("reason", "")):
+    assert params.validate() == {**act, "request": None}
+    end = {"action": "withdraw", "version": None, "request": 12, "reason": "a holiday"}
+    for name, value in end.items():
+        params[name] = value
+    assert params.validate() == end
+    wrongs = (
+        ("action", "destroy"),
+        ("version", 0),
+        ("version", "3"),
+        ("request", 0),
+        ("request", "12"),
+        ("reason", ""),
+    )
+    for name, wrong in wrongs:
         fresh = rollback(bikes.models["bike_demand"]).params
         fresh["reason"] = "r"
         with pytest.raises(ValueError, match=r"Invalid input|is not|non-empty|too short|less than"):

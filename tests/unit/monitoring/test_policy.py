@@ -10,6 +10,7 @@ import pytest
 
 from evergreen.monitoring.evidence import Asked, Value, Window
 from evergreen.monitoring.policy import PolicyDecision, PolicyInputs, decide, relative_loss
+from evergreen.spec.amounts import Rows
 from evergreen.spec.model import Retraining
 
 NOW = datetime(2013, 6, 1, tzinfo=UTC)
@@ -69,6 +70,24 @@ def test_the_first_champion_is_a_cause_once_history_suffices() -> None:
     assert decide(young).verdict == "too_little_history"
     ripe = replace(young, labelled_from=NOW - timedelta(days=31))
     assert [cause.kind for cause in decide(ripe).causes] == ["first_champion"]
+
+
+def test_history_may_be_asked_for_in_labelled_rows() -> None:
+    spec = SPEC.model_copy(update={"min_history": Rows(5000)})
+    young = replace(CALM, spec=spec, champion_as_of=None, training_as_of=None, labelled_rows=4999)
+    decision = decide(young)
+    assert decision.verdict == "too_little_history"
+    assert decision.reasons == ["4999 labelled rows are known, retraining.min_history is 5000 rows"]
+    assert decision.figures["labelled_rows"] == 4999
+    assert decide(replace(young, labelled_rows=5000, labelled_from=NOW - timedelta(days=1))).verdict == "retrain"
+
+
+def test_nothing_is_asked_for_while_delay_and_split_keep_all_rows_from_the_fit() -> None:
+    young = replace(CALM, labelled_from=NOW - timedelta(days=90), kept_back=timedelta(days=111), rows_since=1000)
+    decision = decide(young)
+    assert decision.verdict == "too_little_history"
+    assert "90.0 days of labelled rows are known, and label.delay and split keep 111d" in decision.reasons[0]
+    assert decide(replace(young, labelled_from=NOW - timedelta(days=112))).verdict == "retrain"
 
 
 def test_work_older_than_the_champion_is_historic_whatever_the_figures_say() -> None:

@@ -124,6 +124,23 @@ CASES: dict[str, Files] = {
     "no time left to learn from": {
         "models/demand.yaml": MODEL + "window: 10d\nretraining:\n  min_history: 21d\nsplit:\n  validation: 0\n"
     },
+    "no rows left to learn from": {
+        "models/demand.yaml": MODEL
+        + "split:\n  test: 100 rows\n  validation: 5 rows\nretraining:\n  min_history: 105 rows\n"
+    },
+    "no share left to learn from": {
+        "models/demand.yaml": MODEL.replace("column: sold\n", "column: sold\n  delay: 5d\n")
+        + "window: 10d\nsplit:\n  test: 60%\n  validation: 40 %\n"
+    },
+    "amounts": {
+        "models/demand.yaml": MODEL
+        + "split:\n  test: 14\n  validation: 100%\n  gap: 3 rows\nretraining:\n  min_history: 20%\n"
+        + "max_null: 95\n"
+    },
+    "no share left and no time": {
+        "models/demand.yaml": MODEL
+        + "window: 0\nsplit: {test: 20%, validation: 10%}\nretraining: {min_history: 0}\nmax_null_of:\n  tren: 0.5\n"
+    },
     "no SQL file": {"features/trend.sql": None},
     "empty SQL file": {"features/trend.sql": "-- later\n"},
     "transform leads out": {"features/trend.yaml": VIEW.replace("trend.sql", "../../etc/trend.sql")},
