@@ -28,6 +28,7 @@ class Lineage(BaseModel):
 
     Attributes:
         tables: Table -> version that the training read.
+        seams: Where one of the datasets goes on in one table under two definitions (``on_change: continue``).
         training_set: Content address of the rows it was fitted and judged on.
         workspace: Digest of the frozen files; ``files`` are their names.
         spec: The model's file, complete, as it was then.
@@ -48,6 +49,7 @@ class Lineage(BaseModel):
     run_id: str | None
     mlflow_version: int | None
     tables: Mapping[str, int]
+    seams: Sequence[Mapping[str, str]]
     training_set: str
     trained_through: datetime
     workspace: str
@@ -109,6 +111,7 @@ def lineage(settings: Settings, model: str, version: int) -> Lineage:
         run_id=training.run_id,
         mlflow_version=training.mlflow_version,
         tables=training.inputs["tables"],
+        seams=training.inputs.get("seams", []),
         training_set=made.training_set,
         trained_through=made.trained_through,
         workspace=training.workspace,

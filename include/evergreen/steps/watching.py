@@ -121,13 +121,22 @@ def report(ctx: StepContext) -> Outcome:
         as_of_time=ctx.as_of_time,
         verdict=result.verdict,
         figures=result.figures,
-        reasons=result.reasons,
+        reasons=[*result.reasons, *_seams(ctx, training.record.workspace)],
         key=ctx.key,
         version=scored["champion"],
     )
     log.info("Compared %s as of %s with version %d: %s", ctx.name, ctx.as_of, scored["champion"], result.verdict)
     links = {"report": path} if result.html is not None else {}
     return Outcome({"drift": result.drifted, "report": path if links else None, "reasons": result.reasons}, links=links)
+
+
+def _seams(ctx: StepContext, workspace: str) -> list[str]:
+    """What a reader of a drift report must know: before and after a seam, rows mean different things."""
+    return [
+        f"{seam['dataset']} goes on in {seam['table']} under another definition from {seam['from']} on (a seam): "
+        "what differs across it need not be drift"
+        for seam in tables.seams(ctx, ctx.declared(workspace).models[ctx.name], workspace)
+    ]
 
 
 def _scored(ctx: StepContext) -> dict[str, int]:
