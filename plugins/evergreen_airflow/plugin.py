@@ -1,4 +1,4 @@
-"""What Evergreen adds to Airflow's own server: links of tasks and the reports route."""
+"""What Evergreen adds to Airflow's own server: its calendar, links of tasks and the reports route."""
 
 from __future__ import annotations
 
@@ -15,6 +15,13 @@ class EvergreenPlugin(AirflowPlugin):
     name = "evergreen"
     # A link shows only when its class is registered here too.
     operator_extra_links = [MlflowRunLink(), ReportLink()]  # noqa: RUF012 (so does Airflow's own class)
+
+    @property
+    def timetables(self) -> list[Any]:  # type: ignore[override]
+        """Only who writes or reads a serialized DAG asks for it; a task that loads the plugin does not."""
+        from evergreen_airflow.timetable import DataClockTimetable
+
+        return [DataClockTimetable]
 
     @property
     def fastapi_apps(self) -> list[Any]:  # type: ignore[override]

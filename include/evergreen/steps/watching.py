@@ -164,7 +164,7 @@ def _open_periods(ctx: StepContext) -> dict[str, tuple[datetime, datetime]]:
 
     The one before always: what the gateway answered in its last seconds is shipped after it was judged.
     """
-    from evergreen.spec.timing import format_key, interval_of
+    from evergreen.spec.timing import interval_of, key_of
 
     start, end = ctx.interval
     periods = {ctx.as_of: (start, end)}
@@ -172,7 +172,7 @@ def _open_periods(ctx: StepContext) -> dict[str, tuple[datetime, datetime]]:
     cron, zone = ctx.driver.schedule.cron, ctx.driver.timezone
     finish = start
     while finish + delay >= start and len(periods) < 32:
-        key = format_key(finish, zone)
+        key = key_of(cron, zone, finish)
         periods[key] = interval_of(cron, zone, key)
         finish = periods[key][0]
     return dict(sorted(periods.items(), key=lambda item: item[1]))
