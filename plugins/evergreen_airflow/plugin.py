@@ -6,7 +6,7 @@ from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
 
-from evergreen_airflow.links import MlflowRunLink, ReportLink
+from evergreen_airflow.links import LINKS
 
 
 class EvergreenPlugin(AirflowPlugin):
@@ -14,7 +14,7 @@ class EvergreenPlugin(AirflowPlugin):
 
     name = "evergreen"
     # A link shows only when its class is registered here too.
-    operator_extra_links = [MlflowRunLink(), ReportLink()]  # noqa: RUF012 (so does Airflow's own class)
+    operator_extra_links = list(LINKS.values())  # noqa: RUF012 (so does Airflow's own class)
 
     @property
     def timetables(self) -> list[Any]:  # type: ignore[override]

@@ -8,7 +8,12 @@ from airflow.sdk import DAG
 
 from evergreen.spec.dataset import Dataset
 from evergreen_airflow import assets
-from evergreen_airflow.stages.frame import REPORT, Work, stage_dag
+from evergreen_airflow.operators.work import (
+    DeltaPublishOperator,
+    GreatExpectationsValidateOperator,
+    SourceReadOperator,
+)
+from evergreen_airflow.stages.frame import Work, stage_dag
 from evergreen_airflow.timetable import DataClockTimetable
 
 DOC = """Reads the files of one interval, validates and quarantines, and publishes the good rows.
@@ -25,9 +30,9 @@ def ingest(dataset: Dataset, *, start: datetime, broken: bool = False) -> DAG:
         start: First instant of the calendar; in the future it keeps the calendar quiet for a replay.
     """
     work = (
-        Work("read", wait_timeout=dataset.source.wait_timeout),
-        Work("validate", links=(REPORT,)),
-        Work("publish", outlet=assets.table(dataset.name)),
+        Work("read", SourceReadOperator, wait_timeout=dataset.source.wait_timeout),
+        Work("validate", GreatExpectationsValidateOperator),
+        Work("publish", DeltaPublishOperator, outlet=assets.table(dataset.name)),
     )
     return stage_dag(
         "dataset",
