@@ -26,8 +26,12 @@ class StepLink(BaseOperatorLink):
         return self.href(getattr(operator, "made", {}).get(self.kind, ""))
 
     def href(self, target: str) -> str:
-        """The address a browser can open."""
+        """The address a browser can open from Airflow's own pages."""
         return target if urlsplit(target).scheme in ("http", "https") else ""
+
+    def address(self, target: str) -> str:
+        """The address in full, for texts that are read elsewhere too."""
+        return self.href(target)
 
 
 class MlflowRunLink(StepLink):
@@ -53,9 +57,22 @@ class ReportLink(StepLink):
 
     def href(self, target: str) -> str:
         """The route of a lake path such as ``reports/drift/….html``."""
-        from airflow.sdk.configuration import conf
-
         if not target.startswith("reports/"):
             return ""
-        base = urlsplit(conf.get("api", "base_url", fallback="")).path.rstrip("/")
-        return f"{base}/evergreen/{quote(target)}"
+        return f"{urlsplit(_base_url()).path}/evergreen/{quote(target)}"
+
+    def address(self, target: str) -> str:
+        """The same with Airflow's own address before it, as far as its configuration says it."""
+        base = urlsplit(_base_url())
+        return f"{base.scheme}://{base.netloc}{self.href(target)}" if base.netloc else self.href(target)
+
+
+def _base_url() -> str:
+    from airflow.sdk.configuration import conf
+
+    return str(conf.get("api", "base_url", fallback="")).rstrip("/")
+
+
+MLFLOW_RUN, REPORT = MlflowRunLink(), ReportLink()
+LINKS: dict[str, StepLink] = {link.kind: link for link in (MLFLOW_RUN, REPORT)}
+"""The links that a step may fill, by their kind."""

@@ -1,4 +1,4 @@
-"""What Evergreen adds to Airflow's own server: links of tasks and the reports route."""
+"""What Evergreen adds to Airflow's own server: its calendar, links of tasks and the reports route."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
 
-from evergreen_airflow.links import MlflowRunLink, ReportLink
+from evergreen_airflow.links import LINKS
 
 
 class EvergreenPlugin(AirflowPlugin):
@@ -14,7 +14,14 @@ class EvergreenPlugin(AirflowPlugin):
 
     name = "evergreen"
     # A link shows only when its class is registered here too.
-    operator_extra_links = [MlflowRunLink(), ReportLink()]  # noqa: RUF012 (so does Airflow's own class)
+    operator_extra_links = list(LINKS.values())  # noqa: RUF012 (so does Airflow's own class)
+
+    @property
+    def timetables(self) -> list[Any]:  # type: ignore[override]
+        """Only who writes or reads a serialized DAG asks for it; a task that loads the plugin does not."""
+        from evergreen_airflow.timetable import DataClockTimetable
+
+        return [DataClockTimetable]
 
     @property
     def fastapi_apps(self) -> list[Any]:  # type: ignore[override]

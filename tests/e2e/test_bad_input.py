@@ -46,9 +46,15 @@ def test_what_the_form_cannot_know_fails_the_task_at_once(grown: World) -> None:
 
 def test_a_wrong_partition_key_fails_at_once_and_says_what_is_a_right_one(grown: World) -> None:
     said = grown.refusal("awaited.ingest", partition_key="yesterday", conf={})
-    assert "Partition key 'yesterday' does not match the timetable's key_format '%Y-%m-%d'" in said
-    said = failure(grown, "awaited.ingest", "read", partition_key="2024-02-15")
-    assert said.startswith("awaited: partition key must be an instant of the schedule of awaited, got '2024-02-15'.")
+    assert "Partition key: 'yesterday' is not an ISO date or date-time." in said
+    said = grown.refusal("awaited.ingest", partition_key="2024-02-15", conf={})
+    assert "2024-02-15 is not an instant of the schedule '0 0 1 * *' in UTC; beside it are" in said
+    said = grown.refusal("awaited.ingest", partition_key="2024-02-01T00:00", conf={})
+    assert "2024-02-01T00:00 is written 2024-02-01 by the schedule '0 0 1 * *' in UTC." in said
+    said = failure(grown, "calm.monitor", "monitor", partition_key="2024-02-15")
+    assert said.startswith("calm: partition key must be an instant of the schedule of readings, got '2024-02-15'.")
+    said = failure(grown, "calm.train", "claim", partition_key="2024-02-01T00:00")
+    assert said.startswith("calm: partition key must be written as the schedule of readings writes it")
     said = failure(grown, "calm.train", "claim", partition_key="yesterday")
     assert said.startswith("calm: partition key must be an ISO date or date-time, got 'yesterday'.")
     said = failure(grown, "spared.ingest", "read", partition_key="2030-01-01")

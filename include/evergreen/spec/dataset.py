@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import codecs
 import re
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from evergreen.spec.base import At, DType, Frozen, Resource, Share, SourceColumn, TimeZone
+from evergreen.spec.cron import parse_cron
 from evergreen.spec.timing import Duration, shifts_clocks
 
 
@@ -63,29 +64,23 @@ class Schedule(Frozen):
     """When an interval closes.
 
     Attributes:
-        cron: Five fields, in the dataset's time zone. Its instants are the partition keys: each ends an interval.
+        cron: Five fields (minute, hour, day of month, month, day of week) in the dataset's time zone: numbers, names,
+            ``*``, lists, ranges and steps, ``L`` for a month's last day, ``5#2`` and ``L5`` for its second and last
+            Friday; of two restricted kinds of days either counts. Its instants are the partition keys: each ends an
+            interval. A schedule of every hour needs a zone that never shifts its clocks.
     """
 
     cron: str
 
     @field_validator("cron")
     @classmethod
-    def _valid(cls, value: str) -> str:
-        from croniter import CroniterBadDateError, croniter
-
-        if len(value.split()) != 5 or not croniter.is_valid(value):
-            raise ValueError("must be a cron expression of five fields such as 0 0 * * *")
-        try:
-            croniter(value, datetime(2000, 1, 1)).get_next()
-        except CroniterBadDateError:
-            raise ValueError("must be a cron expression that some day fulfils") from None
-        return value
+    def _spelt(cls, value: str) -> str:
+        return parse_cron(value).text
 
     @property
-    def is_subdaily(self) -> bool:
-        """Whether it closes several intervals a day."""
-        minute, hour = self.cron.split()[:2]
-        return not (minute.isdigit() and hour.isdigit())
+    def is_every_hour(self) -> bool:
+        """Whether it closes an interval in every hour of its days."""
+        return parse_cron(self.cron).is_every_hour
 
 
 class Expectation(Frozen):
@@ -163,10 +158,10 @@ class Dataset(Resource):
             raise ValueError("must name event_time, or entity for whole snapshots, or both")
         if self.known_at is not None and self.availability_delay is not None:
             raise At(("known_at",), "must not be given together with availability_delay", remedy="Keep one of the two.")
-        if self.schedule.is_subdaily and shifts_clocks(self.timezone):
+        if self.schedule.is_every_hour and shifts_clocks(self.timezone):
             raise At(
                 ("timezone",),
-                "must be a zone that never shifts its clocks, since the schedule closes several intervals a day",
+                "must be a zone that never shifts its clocks, since the schedule closes an interval in every hour",
                 self.timezone,
                 "Write UTC: by the local clock one hour of autumn comes twice.",
             )

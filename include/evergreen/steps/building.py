@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from evergreen.errors import UserError
-from evergreen.spec.timing import format_key, interval_of
+from evergreen.spec.timing import interval_of, key_of
 from evergreen.steps import closing, staging, tables
 from evergreen.steps.context import StepContext
 from evergreen.steps.contract import Outcome, Step, digest
@@ -128,7 +128,7 @@ def _history(
     cron, zone = target.driver.schedule.cron, target.driver.timezone
     start, _ = interval_of(cron, zone, first.as_of)
     while start > event_from:
-        key = format_key(start, zone)
+        key = key_of(cron, zone, start)
         if key in built:
             return
         before, end = interval_of(cron, zone, key)

@@ -14,7 +14,7 @@ from evergreen.spec.dataset import Dataset
 from evergreen.spec.feature_view import FeatureView
 from evergreen.spec.model import Model
 from evergreen.spec.timing import interval_of, parse_key
-from evergreen.steps.contract import StepInput
+from evergreen.steps.contract import Kind, StepInput
 
 if TYPE_CHECKING:
     from evergreen.lake.lake import Lake
@@ -131,11 +131,8 @@ class StepContext:
 
     @cached_property
     def driver(self) -> Dataset:
-        """The dataset whose calendar the step's keys belong to: itself, a view's first, a model's label dataset."""
-        if self.inp.kind == "dataset":
-            return self.dataset
-        name = self.view.reads[0] if self.inp.kind == "feature_view" else self.model.label.dataset
-        return self.workspace.datasets[name]
+        """The dataset whose calendar the step's keys belong to."""
+        return driver_of(self.workspace, self.inp.kind, self.name)
 
     @cached_property
     def interval(self) -> tuple[datetime, datetime]:
@@ -151,7 +148,7 @@ class StepContext:
                 f"{self.name}: partition key",
                 f"must be an instant of the schedule of {self.driver.name}",
                 value=self.as_of,
-                remedy=f"{error}. Trigger the run with a key such as the schedule gives.",
+                remedy=f"{error}. Trigger the run with a key that the schedule gives.",
             ) from None
 
     @cached_property
@@ -163,3 +160,10 @@ class StepContext:
             raise UserError(
                 f"{self.name}: partition key", "must be an ISO date or date-time", value=self.as_of
             ) from None
+
+
+def driver_of(workspace: Workspace, kind: Kind, resource: str) -> Dataset:
+    """The dataset whose calendar a resource's keys belong to: itself, a view's first, a model's label dataset."""
+    if kind == "feature_view":
+        return workspace.datasets[workspace.views[resource].reads[0]]
+    return workspace.datasets[resource if kind == "dataset" else workspace.models[resource].label.dataset]

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from pydantic import BaseModel, ConfigDict
 
 from evergreen.errors import UserError
 from evergreen.settings import Settings
-from evergreen.spec.timing import parse_key
+from evergreen.spec.timing import example_key, written
+from evergreen.steps.context import driver_of
 from evergreen.steps.contract import Kind, RunRef
+
+if TYPE_CHECKING:
+    from evergreen.spec.dataset import Dataset
 
 
 class Run(BaseModel):
@@ -43,29 +49,39 @@ def open_run(settings: Settings, *, kind: Kind, resource: str, run: RunRef, part
         last_valid = LastValid(settings.home / "last_valid")
         workspace = load_one(settings.workspace, resource, last_valid)
         texts = texts_of(workspace, kind, resource)
-        as_of = partition_key or _newest(settings, resource)
-        _checked(as_of, resource)
+        driver = driver_of(workspace, kind, resource)
+        as_of = _checked(partition_key, resource, driver) if partition_key else _newest(settings, resource, driver)
         return {"as_of": as_of, "workspace": freeze(lake, texts)}
 
     return Run.model_validate(open_once(lake, run.dag_id, run.run_id, make))
 
 
-def _newest(settings: Settings, resource: str) -> str:
+def _newest(settings: Settings, resource: str, driver: Dataset) -> str:
     from evergreen.store.resources import Seen
     from evergreen.store.store import Store
 
     newest = Seen(Store(settings.store_url)).newest_as_of(resource)
     if newest is None:
+        key = example_key(driver.schedule.cron, driver.timezone)
         raise UserError(
             f"{resource}: partition key",
             "must be given for the first run of a resource",
-            remedy='Trigger with a partition key such as "2013-02-01", the end of the interval to work on.',
+            remedy=f'Trigger with a partition key such as "{key}", the end of the interval to work on.',
         )
-    return newest
+    return written(driver.schedule.cron, driver.timezone, newest)  # the schedule may have been edited since
 
 
-def _checked(as_of: str, resource: str) -> None:
+def _checked(as_of: str, resource: str, driver: Dataset) -> str:
+    """The key as it is: an instant has one, under which rows, figures and requests are kept."""
     try:
-        parse_key(as_of, "UTC")
+        right = written(driver.schedule.cron, driver.timezone, as_of)
     except ValueError:
         raise UserError(f"{resource}: partition key", "must be an ISO date or date-time", value=as_of) from None
+    if right != as_of:
+        raise UserError(
+            f"{resource}: partition key",
+            f"must be written as the schedule of {driver.name} writes it",
+            value=as_of,
+            remedy=f'Trigger with "{right}".',
+        )
+    return as_of

@@ -1,1 +1,1 @@
-"""Operators, one per file."""
+"""Operators: those of the DAGs in ``work``, those for single use one per file."""

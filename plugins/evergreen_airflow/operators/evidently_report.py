@@ -10,14 +10,14 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from evergreen.settings import Settings
 from evergreen_airflow.failures import as_airflow_ends
-from evergreen_airflow.links import ReportLink
+from evergreen_airflow.operators.families import Evidently
 from evergreen_airflow.rows import read_rows
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
-class EvidentlyReportOperator(BaseOperator):
+class EvidentlyReportOperator(Evidently, BaseOperator):
     """Reports drift between reference and current rows by effect size, and keeps Evidently's page in the lake.
 
     It judges by the Jensen-Shannon distance of each column, never by a p-value, and records nothing in the store: it
@@ -37,8 +37,6 @@ class EvidentlyReportOperator(BaseOperator):
     """
 
     template_fields: Sequence[str] = ("reference", "current", "columns")
-    operator_extra_links = (ReportLink(),)
-    ui_color = "#e8f5e9"
 
     def __init__(
         self,

@@ -11,7 +11,7 @@ from airflow.sdk.exceptions import AirflowFailException
 from evergreen.errors import UserError
 from evergreen.settings import Settings
 from evergreen_airflow.failures import as_airflow_ends
-from evergreen_airflow.links import ReportLink
+from evergreen_airflow.operators.families import GreatExpectations
 from evergreen_airflow.rows import read_rows
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from evergreen.spec.dataset import Expectation
 
 
-class GreatExpectationsCheckOperator(BaseOperator):
+class GreatExpectationsCheckOperator(GreatExpectations, BaseOperator):
     """Checks rows against expectations and keeps a readable report in the lake.
 
     It changes no data and quarantines nothing; a dataset's own ingestion does that.
@@ -36,8 +36,6 @@ class GreatExpectationsCheckOperator(BaseOperator):
     """
 
     template_fields: Sequence[str] = ("source", "expectations", "columns")
-    operator_extra_links = (ReportLink(),)
-    ui_color = "#e8f5e9"
 
     def __init__(
         self,

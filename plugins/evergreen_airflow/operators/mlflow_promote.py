@@ -9,13 +9,14 @@ from airflow.sdk import BaseOperator
 
 from evergreen_airflow.failures import as_airflow_ends
 from evergreen_airflow.operators.act import act
+from evergreen_airflow.operators.families import Mlflow
 from evergreen_airflow.rows import whole_number
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
-class MlflowPromoteOperator(BaseOperator):
+class MlflowPromoteOperator(Mlflow, BaseOperator):
     """Promotes a named version in the store and copies the decision to MLflow's aliases.
 
     It does not judge: the gate must have accepted the version before. It does not wait for gateways either; they
@@ -33,7 +34,6 @@ class MlflowPromoteOperator(BaseOperator):
     """
 
     template_fields: Sequence[str] = ("model", "version", "reason", "as_of")
-    ui_color = "#e8f5e9"
 
     def __init__(
         self, *, model: str, version: int | str, reason: str, as_of: str = "", timezone: str = "UTC", **kwargs: Any

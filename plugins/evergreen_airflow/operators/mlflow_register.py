@@ -9,13 +9,13 @@ from airflow.sdk import BaseOperator
 
 from evergreen.settings import Settings
 from evergreen_airflow.failures import as_airflow_ends
-from evergreen_airflow.links import MlflowRunLink
+from evergreen_airflow.operators.families import Mlflow
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
-class MlflowRegisterOperator(BaseOperator):
+class MlflowRegisterOperator(Mlflow, BaseOperator):
     """Registers the model of an MLflow run as a version of a registered model, once per training.
 
     A training of Evergreen that the gate accepted gets its version number from the store: the number that promotion,
@@ -34,8 +34,6 @@ class MlflowRegisterOperator(BaseOperator):
     """
 
     template_fields: Sequence[str] = ("model", "run_id", "training_id")
-    operator_extra_links = (MlflowRunLink(),)
-    ui_color = "#e8f5e9"
 
     def __init__(self, *, model: str, run_id: str, training_id: str = "", **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -9,13 +9,14 @@ from airflow.sdk import BaseOperator
 
 from evergreen_airflow.failures import as_airflow_ends
 from evergreen_airflow.operators.act import act
+from evergreen_airflow.operators.families import Mlflow
 from evergreen_airflow.rows import whole_number
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
-class MlflowRollbackOperator(BaseOperator):
+class MlflowRollbackOperator(Mlflow, BaseOperator):
     """Rolls a model back in the store and copies the decision to MLflow's aliases.
 
     The model is then held: what was trained before never promotes, until a person releases it or a training that is
@@ -33,7 +34,6 @@ class MlflowRollbackOperator(BaseOperator):
     """
 
     template_fields: Sequence[str] = ("model", "version", "reason", "as_of")
-    ui_color = "#e8f5e9"
 
     def __init__(
         self,

@@ -19,10 +19,11 @@ from evergreen.settings import Settings
 from evergreen.spec.base import NAME_PATTERN
 from evergreen.steps.contract import Kind, RunRef, StepInput, StepResult, run_step
 from evergreen.steps.run import open_run
+from evergreen_airflow.account import account, addressed, sentences
 from evergreen_airflow.waiting import next_pause
 
 if TYPE_CHECKING:
-    from airflow.sdk import BaseOperatorLink, Context
+    from airflow.sdk import Context
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +49,6 @@ class StepOperator(BaseOperator):
         resource: Name of the resource.
         takes: Ids of earlier tasks whose outputs the step is given.
         wait_timeout: Wall-clock time after which waiting for what is not ready fails.
-        extra_links: Links that the step may fill (see :mod:`evergreen_airflow.links`).
     """
 
     template_fields: Sequence[str] = ()
@@ -64,7 +64,6 @@ class StepOperator(BaseOperator):
         resource: str,
         takes: tuple[str, ...] = (),
         wait_timeout: timedelta = timedelta(minutes=30),
-        extra_links: tuple[BaseOperatorLink, ...] = (),
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -72,19 +71,22 @@ class StepOperator(BaseOperator):
             raise ValueError(f"step and resource must be identifiers ({NAME_PATTERN}), got {step!r} and {resource!r}")
         self.step, self.kind, self.resource = step, kind, resource
         self.takes, self.wait_timeout = takes, wait_timeout
-        self.operator_extra_links = extra_links
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Runs the step and returns its output, small JSON, for the tasks after it."""
         try:
             result = self._run(context, Settings.from_env())
         except UserError as error:
-            raise AirflowFailException(str(error)) from None
+            for line in sentences(addressed(str(error))):
+                log.error("%s", line)
+            raise AirflowFailException(addressed(str(error))) from None
         except NotReady as error:
             self._wait(context, error)
         except Superseded as error:
             self._skip(context, str(error))
         self.made = result.links
+        for line in account(result):
+            log.info("%s", line)
         if result.skip is not None:
             self._skip(context, result.skip)
         output = _small(f"output of step {self.step}", result.output)

@@ -6,6 +6,7 @@ from airflow.sdk import DAG, PartitionedAssetTimetable
 
 from evergreen.spec.feature_view import FeatureView
 from evergreen_airflow import assets
+from evergreen_airflow.operators.work import DeltaPublishOperator, FeatureBuildOperator
 from evergreen_airflow.stages.frame import Work, stage_dag
 
 DOC = """Computes the view's rows for one interval and publishes those that are new or changed.
@@ -20,7 +21,10 @@ def build(view: FeatureView, *, broken: bool = False) -> DAG:
         "feature_view",
         view,
         "build",
-        (Work("build"), Work("publish", outlet=assets.table(view.name), trigger_rule="none_failed")),
+        (
+            Work("build", FeatureBuildOperator),
+            Work("publish", DeltaPublishOperator, outlet=assets.table(view.name), trigger_rule="none_failed"),
+        ),
         broken=broken,
         doc=DOC,
         schedule=PartitionedAssetTimetable(assets=assets.table(view.reads[0])),

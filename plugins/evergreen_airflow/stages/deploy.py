@@ -8,6 +8,7 @@ from airflow.sdk import DAG, PartitionedAssetTimetable
 
 from evergreen.spec.model import Model
 from evergreen_airflow import assets
+from evergreen_airflow.operators.work import CandidateVerifyOperator, MlflowRollOutOperator, MlflowSettleOperator
 from evergreen_airflow.stages.frame import Work, stage_dag
 
 DOC = """Loads the candidate as the gateway would, promotes it, and waits until every live gateway serves it.
@@ -23,10 +24,11 @@ def deploy(model: Model, *, broken: bool = False) -> DAG:
         model,
         "deploy",
         (
-            Work("verify"),
-            Work("roll_out"),
+            Work("verify", CandidateVerifyOperator),
+            Work("roll_out", MlflowRollOutOperator),
             Work(
                 "settle",
+                MlflowSettleOperator,
                 takes=("roll_out",),
                 outlet=assets.champion(model.name),
                 wait_timeout=timedelta(minutes=15),

@@ -8,15 +8,11 @@ from datetime import timedelta
 from functools import cache
 from typing import Any, NamedTuple
 
-from airflow.sdk import DAG, Asset, BaseOperatorLink
+from airflow.sdk import DAG, Asset
 from airflow.sdk.configuration import conf
 
 from evergreen.spec.base import Kind, Resource
-from evergreen_airflow.links import MlflowRunLink, ReportLink
 from evergreen_airflow.operators.step import StepOperator
-
-MLFLOW_RUN = MlflowRunLink()
-REPORT = ReportLink()
 
 RETRIES = 3
 RETRY_DELAY = timedelta(seconds=5)
@@ -26,7 +22,7 @@ _MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~&$:@])")
 
 
 class Work(NamedTuple):
-    """One task: a step, how long one try may take, and what it offers.
+    """One task: a step, the operator that runs it, how long one try may take, and what it rings.
 
     Attributes:
         wait_timeout: Wall-clock time that the step may wait for what is not ready yet.
@@ -35,8 +31,8 @@ class Work(NamedTuple):
     """
 
     step: str
+    operator: type[StepOperator] = StepOperator
     time_limit: timedelta = timedelta(hours=1)
-    links: tuple[BaseOperatorLink, ...] = ()
     outlet: Asset | None = None
     wait_timeout: timedelta = timedelta(minutes=30)
     takes: tuple[str, ...] | None = None
@@ -85,7 +81,7 @@ def _chain(kind: Kind, resource: str, work: Sequence[Work], owner: str) -> None:
     done: tuple[str, ...] = ()
     before: StepOperator | None = None
     for each in work:
-        task = StepOperator(
+        task = each.operator(
             task_id=each.step,
             owner=owner,
             step=each.step,
@@ -93,7 +89,6 @@ def _chain(kind: Kind, resource: str, work: Sequence[Work], owner: str) -> None:
             resource=resource,
             takes=done if each.takes is None else each.takes,
             wait_timeout=each.wait_timeout,
-            extra_links=each.links,
             retries=RETRIES,
             retry_delay=RETRY_DELAY,
             retry_exponential_backoff=3.0,

@@ -11,7 +11,13 @@ from evergreen.spec.dataset import Dataset
 from evergreen.spec.feature_view import FeatureView
 from evergreen.spec.model import Model
 from evergreen_airflow import assets
-from evergreen_airflow.stages.frame import REPORT, Work, stage_dag
+from evergreen_airflow.operators.work import (
+    EvidentlyDriftOperator,
+    PerformanceMonitorOperator,
+    RetrainingPolicyOperator,
+    RetrainingRequestOperator,
+)
+from evergreen_airflow.stages.frame import Work, stage_dag
 
 DOC = """Joins labels, reports performance and drift, weighs all causes, and rings `retrain_request` when one holds.
 
@@ -40,10 +46,10 @@ def monitor(
         model,
         "monitor",
         (
-            Work("monitor"),
-            Work("report", links=(REPORT,)),
-            Work("decide"),
-            Work("ring", takes=("decide",), outlet=assets.retrain_request(model.name)),
+            Work("monitor", PerformanceMonitorOperator),
+            Work("report", EvidentlyDriftOperator),
+            Work("decide", RetrainingPolicyOperator),
+            Work("ring", RetrainingRequestOperator, takes=("decide",), outlet=assets.retrain_request(model.name)),
         ),
         broken=broken,
         doc=DOC,

@@ -8,6 +8,7 @@ from airflow.sdk import DAG, PartitionedAtRuntime
 
 from evergreen.spec.dataset import Dataset
 from evergreen_airflow import assets
+from evergreen_airflow.operators.work import DeltaPublishOperator
 from evergreen_airflow.stages.frame import Work, stage_dag
 
 DOC = """Ingests the dataset's whole history again, from what the source still has, and says what it no longer has.
@@ -23,7 +24,7 @@ def rebuild(dataset: Dataset, *, broken: bool = False) -> DAG:
         "dataset",
         dataset,
         "rebuild",
-        (Work("rebuild", time_limit=timedelta(hours=12), outlet=assets.table(dataset.name)),),
+        (Work("rebuild", DeltaPublishOperator, time_limit=timedelta(hours=12), outlet=assets.table(dataset.name)),),
         broken=broken,
         doc=DOC,
         schedule=PartitionedAtRuntime(),

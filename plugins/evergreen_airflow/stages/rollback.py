@@ -6,6 +6,7 @@ from airflow.sdk import DAG, Param, PartitionedAtRuntime
 
 from evergreen.spec.model import Model
 from evergreen_airflow import assets
+from evergreen_airflow.operators.work import MlflowActOperator
 from evergreen_airflow.stages.frame import Work, stage_dag
 
 DOC = """Acts at once on what the model serves, or on a request for a training; give `reason`.
@@ -27,7 +28,7 @@ def rollback(model: Model, *, broken: bool = False) -> DAG:
         "model",
         model,
         "rollback",
-        (Work("act", outlet=assets.champion(model.name)),),
+        (Work("act", MlflowActOperator, outlet=assets.champion(model.name)),),
         broken=broken,
         doc=DOC,
         schedule=PartitionedAtRuntime(),

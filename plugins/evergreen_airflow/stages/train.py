@@ -8,7 +8,13 @@ from airflow.sdk import DAG, PartitionedAssetTimetable
 
 from evergreen.spec.model import Model
 from evergreen_airflow import assets
-from evergreen_airflow.stages.frame import MLFLOW_RUN, Work, stage_dag
+from evergreen_airflow.operators.work import (
+    GateOperator,
+    MlflowRegisterCandidateOperator,
+    MlflowTrainOperator,
+    RetrainingRequestOperator,
+)
+from evergreen_airflow.stages.frame import Work, stage_dag
 
 DOC = """Claims the open requests of its key, trains, judges by the gate, and registers what was accepted.
 
@@ -28,10 +34,10 @@ def train(model: Model, *, broken: bool = False) -> DAG:
         model,
         "train",
         (
-            Work("claim"),
-            Work("train", time_limit=timedelta(hours=12), links=(MLFLOW_RUN,)),
-            Work("evaluate", time_limit=timedelta(hours=3)),
-            Work("register", links=(MLFLOW_RUN,), outlet=assets.candidate(model.name)),
+            Work("claim", RetrainingRequestOperator),
+            Work("train", MlflowTrainOperator, time_limit=timedelta(hours=12)),
+            Work("evaluate", GateOperator, time_limit=timedelta(hours=3)),
+            Work("register", MlflowRegisterCandidateOperator, outlet=assets.candidate(model.name)),
         ),
         broken=broken,
         doc=DOC,

@@ -17,6 +17,7 @@ from evergreen_airflow.stages.ingest import ingest
 from evergreen_airflow.stages.monitor import driving_assets, monitor
 from evergreen_airflow.stages.rollback import rollback
 from evergreen_airflow.stages.train import train
+from evergreen_airflow.timetable import DataClockTimetable
 
 START = datetime(2020, 1, 1, tzinfo=UTC)
 
@@ -94,10 +95,15 @@ def test_ingestion_has_the_calendar_of_its_dataset_and_names_the_end_of_the_inte
     dataset = flights.datasets["flights"]
     dag = ingest(dataset, start=START)
     timetable = dag.schedule
-    assert (timetable.expression, timetable.timezone) == (dataset.schedule.cron, dataset.timezone)
-    assert (timetable.run_offset, timetable.key_format) == (0, "%Y-%m-%d")
-    assert (dag.start_date, dag.catchup) == (START, False)
+    assert isinstance(timetable, DataClockTimetable)
+    assert (timetable.cron, timetable.zone, timetable.start) == (dataset.schedule.cron, dataset.timezone, START)
+    assert dag.catchup is False
     assert dag.task_dict["read"].wait_timeout == dataset.source.wait_timeout
+
+
+def test_no_task_is_left_out_of_a_run_that_is_dated_before_the_calendar_starts(flights: Workspace) -> None:
+    dag = ingest(flights.datasets["flights"], start=datetime(2100, 1, 1, tzinfo=UTC))
+    assert dag.start_date is None and [task.start_date for task in dag.tasks] == [None, None, None]
 
 
 def test_monitor_is_not_woken_by_what_has_another_cadence(bikes: Workspace) -> None:

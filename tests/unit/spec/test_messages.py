@@ -159,6 +159,8 @@ CASES: dict[str, Files] = {
     "schedules": {
         "datasets/sales.yaml": DATASET.replace('"0 0 * * *"', '"0 0 30 2 *"'),
         "datasets/visits.yaml": DATASET.replace('"0 0 * * *"', "daily"),
+        "datasets/taps.yaml": DATASET.replace('"0 0 * * *"', '"*/90 * * * *"'),
+        "datasets/ends.yaml": DATASET.replace('"0 0 * * *"', '"0 0 * * FRIL"'),
         "datasets/hits.yaml": DATASET.replace('"0 0 * * *"', '"0 * * * *"') + "timezone: America/New_York\n",
     },
     "sources": {
