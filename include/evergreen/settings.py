@@ -26,6 +26,7 @@ class Settings:
         gateway_key: API key of the gateway (a secret).
         calendar_from: First day (ISO) of the ingestion calendars; a day in the future keeps them quiet for a replay.
         gateway_ack_seconds: How long a deployment waits for live gateways to acknowledge.
+        gateway_versions_in_memory: So many versions a gateway holds in memory; others are loaded when they are asked.
     """
 
     home: Path = Path(".evergreen")
@@ -39,6 +40,7 @@ class Settings:
     gateway_key: str = field(default="", repr=False)
     calendar_from: str = "2020-01-01"
     gateway_ack_seconds: float = 30.0
+    gateway_versions_in_memory: int = 256
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:
@@ -57,6 +59,10 @@ class Settings:
                     values[each.name] = float(text)
                 except ValueError:
                     raise UserError(name, "must be a number of seconds", value=text) from None
+            elif each.name == "gateway_versions_in_memory":
+                if not text.isdecimal() or int(text) < 1:
+                    raise UserError(name, "must be a whole number of versions, at least 1", value=text)
+                values[each.name] = int(text)
             else:
                 values[each.name] = text
         return cls(**values)  # type: ignore[arg-type]

@@ -60,6 +60,7 @@ def grown(world: World) -> World:
     for key in (plant.JANUARY, plant.FEBRUARY):
         world.lay("readings", key)
         world.run("readings.ingest", key)
-        for dag in ("recent.build", *(f"{model}.monitor" for model in plant.MODELS)):
-            world.api.wait_for_key(dag, key)
+        world.api.wait_for_key("recent.build", key)
+        for model in plant.MODELS:
+            world.api.wait_for_key(f"{model}.monitor", key, done="monitor")
     return world

@@ -25,7 +25,10 @@ def failure(world: World, dag: str, task: str, **body: Any) -> str:
 @pytest.mark.parametrize(
     ("conf", "message"),
     [
-        ({"action": "explode", "reason": "x"}, "'explode' is not one of ['roll_back', 'promote', 'release']"),
+        (
+            {"action": "explode", "reason": "x"},
+            "'explode' is not one of ['roll_back', 'promote', 'release', 'withdraw']",
+        ),
         ({"action": "promote", "version": "three", "reason": "x"}, "'three' is not of type 'null', 'integer'"),
         ({"action": "roll_back"}, "Invalid input for param reason"),
     ],
@@ -38,7 +41,7 @@ def test_what_the_form_cannot_know_fails_the_task_at_once(grown: World) -> None:
     said = failure(grown, "calm.rollback", "act", conf={"action": "promote", "version": 999, "reason": "x"})
     assert said.startswith("calm: version must be one that the gate accepted, got 999.")
     said = failure(grown, "calm.rollback", "act", conf={"action": "roll_back", "reason": "x", "who": "me"})
-    assert said.startswith("conf.who is unknown, must be one of action, version, reason.")
+    assert said.startswith("conf.who is unknown, must be one of action, version, request, reason.")
 
 
 def test_a_wrong_partition_key_fails_at_once_and_says_what_is_a_right_one(grown: World) -> None:
@@ -53,15 +56,16 @@ def test_a_wrong_partition_key_fails_at_once_and_says_what_is_a_right_one(grown:
 
 
 def test_a_training_that_fails_by_a_mistake_can_be_asked_for_again_at_once(grown: World) -> None:
-    grown.edit("models/calm.yaml", split={"test": "90d"})
-    said = failure(grown, "calm.train", "train", partition_key=FEBRUARY, conf={"reason": "long test"})
-    assert "split" in said
-    grown.edit("models/calm.yaml", split={"test": "7d", "validation": "3d"})
+    trainer = {"kind": "lightgbm", "rounds": 10, "threads": 1, "seed": 5}
+    grown.edit("models/calm.yaml", trainer={**trainer, "params": {"min_data_in_leaves": 10}})
+    said = failure(grown, "calm.train", "train", partition_key=FEBRUARY, conf={"reason": "few leaves"})
+    assert "min_data_in_leaves must be a parameter of LightGBM" in said
+    grown.edit("models/calm.yaml", trainer={**trainer, "params": {"min_data_in_leaf": 10}})
     before = grown.run_ids("calm.deploy")
     run = grown.run("calm.train", FEBRUARY, conf={"reason": "repaired"})
     grown.next_run("calm.deploy", before)
     assert grown.task("calm.train", run, "train")["state"] == "success"
-    answered = [request for request in grown.requests.of("calm") if request.reason.endswith(("long test", "repaired"))]
+    answered = [request for request in grown.requests.of("calm") if request.reason.endswith(("few leaves", "repaired"))]
     assert [request.state for request in answered] == ["done", "done"]
 
 

@@ -110,7 +110,8 @@ def test_one_champion_stands_in_an_unbroken_ledger_and_is_what_gateway_and_mlflo
     assert world.ledger.verify_chain(MODEL) == []
     assert serving_version(world.stack.gateway_url, MODEL) == world.champion(MODEL)
     wanted = {name: version for name, version in aliases(entries).items() if version is not None}
-    assert Tracking(world.stack.mlflow_url).aliases(MODEL) == wanted
+    numbers = {each.adopted_version: each.mlflow_version for each in Trainings(world.store).of(MODEL)}
+    assert Tracking(world.stack.mlflow_url).aliases(MODEL) == {name: numbers[each] for name, each in wanted.items()}
 
 
 def test_every_request_stands_in_the_log_once_and_is_judged_by_the_labels_that_came(lived: Lived) -> None:

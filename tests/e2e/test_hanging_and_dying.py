@@ -90,7 +90,7 @@ def test_tasks_that_hang_past_their_heartbeat_adopt_nothing_when_they_go_on(grow
         assert training.adopted_version == entries[-1].version == grown.champion(model)
         assert grown.run_ids(f"{model}.deploy") - runs[model] == {deployed[model]}
     registered = Tracking(grown.stack.mlflow_url).versions_of_training("calm", training.training_id)
-    assert training.adopted_version in registered and len(registered) == 2, "what hung went on and left a stray"
+    assert training.mlflow_version in registered and len(registered) == 2, "what hung went on and left a stray"
 
 
 def is_busy(process: psutil.Process) -> bool:

@@ -10,7 +10,10 @@ from __future__ import annotations
 import importlib
 import sys
 
-_MODULES = ("stack_commands", "spec_commands", "step_commands", "lineage_commands", "demo_commands")
+_MODULES = (
+    "stack_commands", "spec_commands", "step_commands", "lineage_commands", "request_commands", "dataset_commands",
+    "demo_commands",
+)  # fmt: skip
 
 
 def main() -> None:

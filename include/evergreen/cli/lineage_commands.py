@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from typing import Annotated
 
 import typer
+
+from evergreen.cli.installation import Instance, settings_of
 
 
 def register(app: typer.Typer) -> None:
@@ -20,25 +21,15 @@ def show(
     retrain: Annotated[
         bool, typer.Option("--retrain", help="train again from what was kept, and compare the predictions")
     ] = False,
-    instance: Annotated[
-        str | None,
-        typer.Option("--instance", help="name below .evergreen; used where EVERGREEN_STORE_URL is not set"),
-    ] = None,
+    instance: Instance = None,
 ) -> None:
     """Prints data versions, code, spec, params, environment, seed, cause and approver of a model version as JSON.
 
     With --retrain it ends with code 1 when the training that is done again predicts something else.
     """
-    from evergreen.settings import Settings
     from evergreen.steps import lineage as lineages
 
-    if instance is None and "EVERGREEN_STORE_URL" in os.environ:
-        settings = Settings.from_env()
-    else:
-        from evergreen.stack import instances
-        from evergreen.stack.stack import Stack
-
-        settings = Settings.from_env(Stack(instances.resolve(instance)).env)
+    settings = settings_of(instance)
     document = lineages.lineage(settings, model, version).model_dump(mode="json")
     again = lineages.retrain(settings, model, version) if retrain else None
     if again is not None:

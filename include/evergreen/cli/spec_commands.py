@@ -24,8 +24,12 @@ def validate(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
-    """Checks all files of a workspace and prints every error; exits 0 without one, 1 with any, 2 without a folder."""
+    """Checks all files of a workspace and prints every error; exits 0 without one, 1 with any, 2 without a folder.
+
+    SQL is bound to empty tables of the declared types, where these are known.
+    """
     from evergreen.errors import UserError
+    from evergreen.features.binding import bound
     from evergreen.settings import Settings
     from evergreen.spec.loading import load
 
@@ -33,7 +37,7 @@ def validate(
     if not root.is_dir():
         remedy = "Name a folder that holds datasets, features and models."
         raise UserError(f"evergreen validate {root}", "must be a folder", remedy=remedy)
-    workspace = load(root)
+    workspace = bound(load(root))
     if as_json:
         typer.echo(json.dumps(_document(workspace), indent=1, default=str))
     else:

@@ -27,7 +27,11 @@ def up(
         str | None, typer.Option(help="First day of the ingestion calendars; one in the future keeps them quiet.")
     ] = None,
 ) -> None:
-    """Start PostgreSQL, Airflow, MLflow and the gateway, and leave them running."""
+    """Start the gateway, PostgreSQL, Airflow and MLflow, and leave them running.
+
+    Where only the gateway comes up and has models to serve, it is left running, what keeps the rest is told (and tried
+    again), and the command ends with code 1.
+    """
     from evergreen.stack import instances
     from evergreen.stack.stack import Stack
 
@@ -35,8 +39,14 @@ def up(
     if stack.is_running():
         typer.echo("It runs already.")
     else:
-        stack.start(detached=True)
+        stack.start(detached=True, accept_degraded=True)
+    state = stack.state
     typer.echo(stack.welcome())
+    if state.phase == "degraded":
+        typer.echo(
+            f"Degraded: {state.error}\nThe rest is tried again by itself; `evergreen status` shows it.", err=True
+        )
+        raise typer.Exit(1)
 
 
 def down(

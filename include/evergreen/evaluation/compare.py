@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -48,6 +48,8 @@ def judge(
     fitted_labels: LabelSummary,
     importance: Sequence[tuple[str, float]] = (),
     seed: int = 7,
+    learnt_from: Mapping[str, Any] | None = None,
+    too_close: int = 0,
 ) -> GateInputs:
     """Computes metrics, facts and paired intervals of all that are judged on the same rows.
 
@@ -60,6 +62,8 @@ def judge(
         fitted_labels: Of the candidate's training, for the naive baseline.
         importance: The candidate's features, most important first, named when it looks like a leak.
         seed: Of the bootstrap.
+        learnt_from: The candidate's ``rows`` of each part and ``nulls`` of each feature, for the figures.
+        too_close: Rows of the test part that one of the judged was trained too close to.
 
     Raises:
         DataError: When the vectors are of different lengths.
@@ -98,6 +102,10 @@ def judge(
         champions=rivals,
         baseline=Rival(0, compute(model.task, y, others[_BASELINE]), intervals[_BASELINE]),
         importance=list(importance),
+        rows_of_parts=dict((learnt_from or {}).get("rows", {})),
+        nulls=dict((learnt_from or {}).get("nulls", {})),
+        gap=model.gap,
+        too_close=too_close,
     )
 
 

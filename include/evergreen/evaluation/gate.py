@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from evergreen.evaluation.bootstrap import Interval
 from evergreen.evaluation.metrics import Scores, better, gain
 from evergreen.spec.model import GREATER_IS_BETTER, Gate
+from evergreen.spec.timing import format_duration
 
 Verdict = Literal["accept", "refuse", "cannot_judge"]
 
@@ -58,6 +59,10 @@ class GateInputs:
         champions: The champion and the remembered ones.
         baseline: The naive guess.
         importance: ``(feature, share)`` of the candidate, largest first.
+        rows_of_parts: Rows of the candidate's fit, validation and test part.
+        nulls: Share of nulls of each of its features in the rows that it learnt from.
+        gap: Time that lies free between the end of a training and the rows that it is judged on.
+        too_close: Rows of the test part that are not judged, since one of the judged was trained too close to them.
     """
 
     model: str
@@ -74,6 +79,10 @@ class GateInputs:
     champions: list[Rival] = field(default_factory=list)
     baseline: Rival | None = None
     importance: list[tuple[str, float]] = field(default_factory=list)
+    rows_of_parts: dict[str, int] = field(default_factory=dict)
+    nulls: dict[str, float] = field(default_factory=dict)
+    gap: timedelta = timedelta(0)
+    too_close: int = 0
 
 
 @dataclass(frozen=True)
@@ -121,8 +130,14 @@ Found = tuple[Verdict, list[str]] | None
 def _too_few(inputs: GateInputs) -> Found:
     if inputs.n_rows >= inputs.gate.min_rows:
         return None
+    gap = f" or until less than {format_duration(inputs.gap)} (split.gap) before" if inputs.gap else ""
+    close = (
+        f"; {inputs.too_close} more of the test part are not judged, since one of the judged was trained on them{gap}"
+        if inputs.too_close
+        else ""
+    )
     return "cannot_judge", [
-        f"{inputs.n_rows} labelled rows to judge on are fewer than gate.min_rows {inputs.gate.min_rows}. "
+        f"{inputs.n_rows} labelled rows to judge on are fewer than gate.min_rows {inputs.gate.min_rows}{close}. "
         f"Wait for more labels, lengthen split.test, or lower gate.min_rows in {_file(inputs)}."
     ]
 
@@ -314,6 +329,10 @@ def _figures(inputs: GateInputs) -> dict[str, Any]:
         "champions": [_rival(rival) for rival in inputs.champions[: inputs.gate.memory]],
         "best_champion": None if best is None else {"version": best[0], "value": best[1]},
         "importance": [[name, share] for name, share in inputs.importance[:10]],
+        "rows": inputs.rows_of_parts,
+        "nulls": {name: share for name, share in inputs.nulls.items() if share},
+        "gap": format_duration(inputs.gap),
+        "too_close": inputs.too_close,
     }
 
 

@@ -28,7 +28,13 @@ SYSTEM = ("_row_id", "_event_time", "_prediction_time", "_label", "_label_known_
 
 
 def build(
-    model: Model, ws: Workspace, root: Path, *, rows: pa.Table, read_versions: Callable[[str], pa.Table | None]
+    model: Model,
+    ws: Workspace,
+    root: Path,
+    *,
+    rows: pa.Table,
+    read_versions: Callable[[str], pa.Table | None],
+    labelled: bool = True,
 ) -> pa.Table:
     """Labels and features of rows, each feature as it was known at the row's own prediction time.
 
@@ -39,6 +45,7 @@ def build(
         rows: Rows of the label's dataset with ``_row_id``, ``_event_time`` and ``_known_at``.
         read_versions: All row versions of a materialized view's table by its name; ``None`` or NotReady when nothing
             is published.
+        labelled: Whether the rows have the model's label; without it ``_label`` is null.
 
     Returns:
         A row per row, in order: ``_row_id``, ``_event_time``, ``_prediction_time`` (event time minus
@@ -52,7 +59,7 @@ def build(
     """
     views = views_of(model, ws)
     tables = _tables(model, views, read_versions)
-    frame = _own(model, ws, rows)
+    frame = _own(model, ws, rows, labelled=labelled)
     request = request_table(frame, model.request)
     for name, view in views.items():
         if view.kind == "on_demand":
@@ -91,17 +98,18 @@ def request_table(frame: pa.Table, request: tuple[str, ...]) -> pa.Table:
     return table.append_column(PREDICTION_TIME, frame["_prediction_time"])
 
 
-def _own(model: Model, ws: Workspace, rows: pa.Table) -> pa.Table:
+def _own(model: Model, ws: Workspace, rows: pa.Table, *, labelled: bool) -> pa.Table:
     """The columns that stand in the row itself."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     place = f"dataset {model.label.dataset}"
-    missing = [n for n in ("_row_id", "_event_time", "_known_at", model.label.column) if n not in rows.column_names]
+    needed = ["_row_id", "_event_time", "_known_at", *([model.label.column] if labelled else [])]
+    missing = [name for name in needed if name not in rows.column_names]
     if missing:
         raise DataError(place, f"must have the columns {', '.join(missing)}, which model {model.name} reads")
     sig = signature(model, ws, rows.schema)
-    label = rows[model.label.column]
+    label = rows[model.label.column] if labelled else pa.chunked_array([pa.nulls(rows.num_rows)])
     if pa.types.is_floating(label.type):
         label = pc.if_else(pc.is_nan(label), pa.scalar(None, label.type), label)
     event = columns.instants(rows["_event_time"], f"{place} column _event_time")

@@ -50,7 +50,8 @@ def point_in_time(
         queries: Table of n rows with the entity columns and ``query_time``.
         query_time: Column with the instant of each query; a time without a zone is UTC.
         rows: Row versions with the entity columns, ``columns``, ``_event_time``, ``_known_at``, ``_deleted``,
-            ``_commit``; versions of one row share ``_row_id`` or, where there is none, entity and event time.
+            ``_commit`` and, where keys decide between equally known versions, ``_as_of``; versions of one row share
+            ``_row_id`` or, where there is none, entity and event time.
         entity: Key columns, under the same names on both sides; may be empty.
         columns: What to look up.
         ttl: A row older than this at the query's time counts as missing (one exactly that old does not).
@@ -97,7 +98,7 @@ def _find(queries: pa.Table, query_time: str, rows: pa.Table, entity: list[str],
     time, timed = _times(queries, query_time)
     event, happened = _times(rows, "_event_time")
     known, published = _times(rows, "_known_at")
-    commit = _flat(rows["_commit"]).to_numpy().astype(np.int64, copy=False)
+    commit = _turns(rows)
     deleted = _flat(rows["_deleted"]).to_numpy(zero_copy_only=False)
 
     versions = Versions(row_entity, event, known, commit)
@@ -185,6 +186,20 @@ def _settle_ties(order: Ints, keys: Ints, rows: Versions) -> None:
     tied = np.flatnonzero(np.append(same, False) | np.insert(same, 0, False))
     at = order[tied]
     order[tied] = at[np.lexsort((rows.commit[at], rows.known[at], rows.event[at], keys[tied]))]
+
+
+def _turns(rows: pa.Table) -> Ints:
+    """What decides between equally known versions of a row: the later key, then the later commit."""
+    import numpy as np
+    import pyarrow.compute as pc
+
+    commit: Ints = _flat(rows["_commit"]).to_numpy().astype(np.int64, copy=False)
+    if "_as_of" not in rows.column_names or not rows.num_rows:
+        return commit
+    coded = _flat(rows["_as_of"]).dictionary_encode()
+    turn = np.argsort(pc.array_sort_indices(coded.dictionary).to_numpy())
+    of: Ints = turn[coded.indices.to_numpy()].astype(np.int64)
+    return of * (int(commit.max()) + 1) + commit
 
 
 def _times(table: pa.Table, name: str) -> tuple[Ints, np.ndarray[Any, np.dtype[np.bool_]]]:

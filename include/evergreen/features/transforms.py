@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evergreen.errors import DataError, EvergreenError
+from evergreen.features import columns
 from evergreen.features.team_code import load_function
 from evergreen.spec.feature_view import FeatureView
 
@@ -93,10 +94,42 @@ def call(view: FeatureView, team_function: Callable[..., Any], *args: Any) -> pd
     return result
 
 
-def to_frame(table: pa.Table) -> pd.DataFrame:
-    """Rows as a team's function gets them: a plain index, times in nanoseconds as pandas' own functions make them."""
-    frame: pd.DataFrame = table.to_pandas(coerce_temporal_nanoseconds=True)
-    return frame
+def to_frame(table: pa.Table, place: str = "rows") -> pd.DataFrame:
+    """Rows as a team's function gets them, with a plain index.
+
+    The type of a column follows from its declared type alone, whatever it holds and whether it holds nulls, so that a
+    row gives the same features alone and in a batch: ``Int64``, ``boolean`` and ``string``, pandas' nullable types;
+    ``float64``; ``datetime64[ns, UTC]``, as pandas' own functions make times; Python's dates.
+
+    Args:
+        table: Of any width of the declared types.
+        place: The transform, for messages.
+
+    Raises:
+        DataError: When a time lies outside of what pandas can hold.
+    """
+    import pandas as pd
+    import pyarrow as pa
+
+    nullable = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype(), pa.string(): pd.StringDtype()}
+    fields = {}
+    for name in table.column_names:
+        dtype = columns.dtype_of(table[name].type)
+        fields[name] = table[name] if dtype is None else columns.cast(table[name], dtype, f"{place} column {name}")
+    try:
+        frame: pd.DataFrame = pa.table(fields).to_pandas(types_mapper=nullable.get, coerce_temporal_nanoseconds=True)
+    except pa.ArrowInvalid as error:
+        late = next((name for name, column in fields.items() if not _fits_nanoseconds(column)), None)
+        if late is None:
+            raise
+        span = f"{pd.Timestamp.min.ceil('D').date()} and {pd.Timestamp.max.date()}"
+        raise DataError(
+            f"{place} column {late}",
+            f"must hold instants between {span}, which are all that pandas can",
+            value=str(error),
+            remedy="Filter such rows, make a date of it, or take SQL.",
+        ) from error
+    return frame if fields else pd.DataFrame(index=range(table.num_rows))
 
 
 def from_frame(view: FeatureView, frame: pd.DataFrame) -> pa.Table:
@@ -130,6 +163,18 @@ def require(view: FeatureView, made: pa.Table, wanted: list[str]) -> None:
             value=made.column_names,
             remedy="Select them, or mend entity, timestamp or outputs in the view's YAML.",
         )
+
+
+def _fits_nanoseconds(column: pa.ChunkedArray) -> bool:
+    import pyarrow as pa
+
+    if not pa.types.is_timestamp(column.type):
+        return True
+    try:
+        column.cast(pa.timestamp("ns", tz=column.type.tz))
+    except pa.ArrowInvalid:
+        return False
+    return True
 
 
 def _line(error: BaseException, team_function: Callable[..., Any]) -> str:

@@ -90,7 +90,7 @@ def _transform(view: FeatureView, root: Path, tables: dict[str, pa.Table], start
 
         text = transforms.sql(view, root)
         return run_sql(text, tables, {"start": start, "end": end, "as_of": end}, place=transforms.place(view))
-    frames = {name: transforms.to_frame(table) for name, table in tables.items()}
+    frames = {name: transforms.to_frame(table, transforms.place(view)) for name, table in tables.items()}
     frame = transforms.call(view, transforms.function(view, root), frames, start, end)
     return transforms.from_frame(view, frame)
 

@@ -35,7 +35,7 @@ class Sheet:
     """One CSV text.
 
     Attributes:
-        table: The well-formed records; string columns, null where the text is one of the null values.
+        table: The well-formed records; columns of strings, the bare texts of the fields.
         records: Of each row of ``table``, its number among all records, from 0 after the header.
         malformed: The other records.
         width: How many columns the header names.
@@ -64,7 +64,7 @@ def parse(name: str, content: bytes, source: FileSource, wanted: Sequence[str] |
     Args:
         name: Of the file, for messages.
         content: Its bytes, unpacked.
-        source: Declares delimiter, encoding and null values.
+        source: Declares delimiter and encoding.
         wanted: The columns to keep; ``None`` keeps all.
 
     Raises:
@@ -205,8 +205,6 @@ def _read_columns(
                 check_utf8=False,
                 column_types=dict.fromkeys(labels, pa.string()),
                 include_columns=[labels[index] for index in keep],
-                null_values=list(source.null_values),
-                strings_can_be_null=True,
             ),
         )
     except pa.ArrowInvalid as error:

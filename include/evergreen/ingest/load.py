@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from evergreen.errors import DataError, TransientError
 from evergreen.ingest import csvfile, parquetfile
 from evergreen.ingest.archive import unpack
 from evergreen.ingest.files import SourceFile, read_bytes
-from evergreen.ingest.quarantine import Reject
+from evergreen.ingest.normalise import narrow_decimals
+from evergreen.ingest.quarantine import Reject, rows_as_json
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -33,16 +35,33 @@ class Part:
 
 
 @dataclass(frozen=True)
+class Batch:
+    """Rows of consecutive files of one shape.
+
+    Attributes:
+        file: Name of the first file.
+        table: The well-formed rows with ``__row``; CSV fields are their bare texts, never null.
+        texts: Columns of which the files know nothing but a text: CSV fields, names of folders.
+        nulls: Texts that mean no value, of each CSV field.
+    """
+
+    file: str
+    table: pa.Table
+    texts: tuple[str, ...]
+    nulls: Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
 class Raw:
     """What the files hold.
 
     Attributes:
-        table: The well-formed rows with ``__row``; CSV columns are strings.
+        batches: The well-formed rows in reading order; at least one.
         malformed: Row number and reject of each record with too many or too few fields.
         parts: The files in reading order.
     """
 
-    table: pa.Table
+    batches: list[Batch]
     malformed: list[tuple[int, Reject]]
     parts: list[Part]
 
@@ -50,6 +69,30 @@ class Raw:
     def count(self) -> int:
         """All records of all files."""
         return sum(part.count for part in self.parts)
+
+    @property
+    def columns(self) -> list[str]:
+        """The files' columns, without ``__row``."""
+        return [name for name in self.batches[0].table.column_names if name != ROW]
+
+    def as_json(self, numbers: Sequence[int]) -> list[str]:
+        """Some well-formed rows, by their numbers in ascending order, as JSON of what the files say."""
+        import numpy as np
+
+        texts: list[str] = []
+        asked = np.asarray(numbers, dtype="int64")
+        for batch in self.batches:
+            own = batch.table[ROW].to_numpy()
+            at = np.searchsorted(own, asked)
+            here = (at < len(own)) & (own[np.minimum(at, len(own) - 1)] == asked) if len(own) else at < 0
+            texts += rows_as_json(batch.table.drop_columns([ROW]), at[here].tolist())
+        return texts
+
+    def parts_of(self, numbers: Any) -> Any:
+        """Of each row number the index of its part, as numpy."""
+        import numpy as np
+
+        return np.searchsorted(np.array([part.first for part in self.parts]), numbers, side="right") - 1
 
     def place_of(self, row: int) -> tuple[str, int | None]:
         """File and line (``None`` in Parquet) of a row number."""
@@ -65,8 +108,7 @@ class Raw:
             return pa.array([self.summary] * rows, type=pa.string()), pa.nulls(rows, pa.int64())
         if not self.parts:
             return pa.nulls(rows, pa.string()), pa.nulls(rows, pa.int64())
-        firsts = np.array([part.first for part in self.parts])
-        of = np.searchsorted(firsts, numbers, side="right") - 1
+        of = self.parts_of(numbers)
         lines = np.zeros(rows, dtype="int64")
         for index, part in enumerate(self.parts):
             mask = of == index
@@ -94,7 +136,7 @@ def load(dataset: Dataset, fs: Any, files: Sequence[SourceFile]) -> Raw:
     import pyarrow as pa
 
     wanted = None if dataset.columns is None else tuple(dataset.columns)
-    tables: list[pa.Table] = []
+    batches: list[Batch] = []
     malformed: list[tuple[int, Reject]] = []
     parts: list[Part] = []
     position = 0
@@ -104,17 +146,21 @@ def load(dataset: Dataset, fs: Any, files: Sequence[SourceFile]) -> Raw:
             if file.format == "csv":
                 sheet = csvfile.parse(name, content, dataset.source, own)
                 table, records, count = (sheet.table, sheet.records + position, sheet.count)
-                part = Part(name, position, count, sheet)
+                nulls = dict.fromkeys(table.column_names, dataset.source.null_values)
+                parts.append(Part(name, position, count, sheet))
                 malformed += [(position + each.record, _reject(each, sheet, name)) for each in sheet.malformed]
             else:
-                table = _decode_dictionaries(parquetfile.parse(name, content, own))
-                records, count = (range(position, position + table.num_rows), table.num_rows)
-                part = Part(name, position, count, None)
-            table = _with_partitions(table, file, wanted)
-            tables.append(table.append_column(ROW, pa.array(records, type=pa.int64())))
-            parts.append(part)
+                table = _readable(parquetfile.parse(name, content, own))
+                records, count, nulls = (range(position, position + table.num_rows), table.num_rows, {})
+                parts.append(Part(name, position, count, None))
+            folders = [each for each in file.partitions if _is_wanted(each, table, wanted)]
+            for each in folders:
+                value = [file.partitions[each]] * table.num_rows
+                table = table.append_column(each, pa.array(value, type=pa.string()))
+            table = table.append_column(ROW, pa.array(records, type=pa.int64()))
+            batches.append(Batch(name, table, (*nulls, *folders), nulls))
             position += count
-    return Raw(_concatenate(parts, tables), malformed, parts)
+    return Raw(_joined(parts, batches), malformed, parts)
 
 
 def confirm_unchanged(before: Sequence[SourceFile], after: Sequence[SourceFile]) -> None:
@@ -132,40 +178,45 @@ def _reject(each: csvfile.Malformed, sheet: csvfile.Sheet, name: str) -> Reject:
     return Reject(reason, "fields", row, name, sheet.line_of(each.record))
 
 
-def _with_partitions(table: pa.Table, file: SourceFile, wanted: Sequence[str] | None) -> pa.Table:
+def _is_wanted(folder: str, table: pa.Table, wanted: Sequence[str] | None) -> bool:
+    return (wanted is None or folder in wanted) and folder not in table.column_names
+
+
+def _readable(table: pa.Table) -> pa.Table:
+    """The columns of a Parquet file without what DuckDB cannot read: dictionaries, odd widths of numbers."""
     import pyarrow as pa
 
-    for column, value in file.partitions.items():
-        if (wanted is None or column in wanted) and column not in table.column_names:
-            table = table.append_column(column, pa.array([value] * table.num_rows, type=pa.string()))
-    return table
+    columns = {}
+    for field in table.schema:
+        column, kind = table[field.name], field.type
+        if pa.types.is_dictionary(kind):
+            column, kind = column.cast(kind.value_type), kind.value_type
+        if pa.types.is_floating(kind):
+            column = column.cast(pa.float64())
+        elif pa.types.is_decimal(kind) and not pa.types.is_decimal128(kind):
+            column = narrow_decimals(column)
+        columns[field.name] = column
+    return pa.table(columns)
 
 
-def _decode_dictionaries(table: pa.Table) -> pa.Table:
+def _joined(parts: Sequence[Part], batches: Sequence[Batch]) -> list[Batch]:
+    """Batches of one shape that follow each other as one; all with the columns of the first, in its order."""
     import pyarrow as pa
 
-    fields = [
-        field.with_type(field.type.value_type) if pa.types.is_dictionary(field.type) else field
-        for field in table.schema
-    ]
-    return table.cast(pa.schema(fields))
-
-
-def _concatenate(parts: list[Part], tables: list[pa.Table]) -> pa.Table:
-    import pyarrow as pa
-
-    first = tables[0].column_names
-    for part, table in zip(parts, tables, strict=True):
-        if set(table.column_names) != set(first):
-            differing = sorted(set(table.column_names) ^ set(first))
+    order = batches[0].table.column_names
+    for part, batch in zip(parts, batches, strict=True):
+        if differing := sorted(set(batch.table.column_names) ^ set(order)):
             raise DataError(
                 part.name, f"must have the same columns as {parts[0].name}; only one of them has", value=differing,
                 remedy="Declare the needed ones under columns, or deliver files of one shape.",
             )  # fmt: skip
-    try:
-        return pa.concat_tables([table.select(first) for table in tables], promote_options="permissive")
-    except pa.ArrowException as error:
-        raise DataError(
-            parts[0].name, f"and the other files must have the same types ({error})",
-            remedy="Declare the types under columns.",
-        ) from None  # fmt: skip
+    joined = []
+    for _, group in groupby(batches, key=lambda batch: _shape(batch, order)):
+        alike = list(group)
+        table = pa.concat_tables([batch.table.select(order) for batch in alike])
+        joined.append(Batch(alike[0].file, table, alike[0].texts, alike[0].nulls))
+    return joined
+
+
+def _shape(batch: Batch, order: Sequence[str]) -> tuple[pa.Schema, frozenset[str]]:
+    return batch.table.select(order).schema.remove_metadata(), frozenset(batch.texts)

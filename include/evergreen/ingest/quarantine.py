@@ -66,7 +66,19 @@ def rows_as_json(rows: pa.Table, indices: Iterable[int]) -> list[str]:
     import pyarrow as pa
 
     chosen = rows.take(pa.array(list(indices), type=pa.int64()))
-    return [to_json(row) for row in chosen.to_pylist()]
+    try:
+        values = chosen.to_pylist()
+    except (OverflowError, ValueError):  # a time that Python's calendar does not have
+        values = pa.table({name: as_text(chosen[name]) for name in chosen.column_names}).to_pylist()
+    return [to_json(row) for row in values]
+
+
+def as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Times as text, whatever they are; other columns as they are."""
+    import pyarrow as pa
+
+    is_time = pa.types.is_timestamp(column.type) or pa.types.is_date(column.type)
+    return column.cast(pa.string()) if is_time else column
 
 
 def to_json(row: dict[str, Any]) -> str:

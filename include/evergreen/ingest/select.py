@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from evergreen.errors import DataError
 from evergreen.ingest.load import ROW
+from evergreen.spec.base import SYSTEM_COLUMNS
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _TRACE = "__evergreen_row"
-_RESERVED = frozenset({"_event_time", "_known_at", "_row_id", "_row_hash", "_deleted", "_as_of", "_commit"})
 
 
 def select(rows: pa.Table, sql: str | None, place: str) -> tuple[pa.Table, Any]:
@@ -78,7 +78,7 @@ def _checked(table: pa.Table, place: str) -> pa.Table:
     doubled = sorted({name for name in names if names.count(name) > 1})
     if doubled:
         raise DataError(place, "must name every column once", value=doubled, remedy="Give them names with AS.")
-    reserved = sorted(name for name in names if name in _RESERVED or name.startswith("__"))
+    reserved = sorted(name for name in names if name in SYSTEM_COLUMNS or name.startswith("__"))
     if reserved:
         raise DataError(place, "must not use reserved column names", value=reserved, remedy="Rename them with AS.")
     return table

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from evergreen.errors import DataError
 from evergreen.ingest.cast import cast
-from evergreen.ingest.load import ROW
-from evergreen.ingest.normalise import normalise
+from evergreen.ingest.normalise import plain
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -23,7 +22,10 @@ NONE = -(2**63)
 
 @dataclass(frozen=True)
 class Interval:
-    """What a run covers: ``[start, end)``, and how far back late rows are taken; a first load has no lower bound."""
+    """What a run covers: ``[start, end)``, and how far back late rows are taken.
+
+    A first load, before which the source has nothing, has no lower bound.
+    """
 
     start: datetime
     end: datetime
@@ -46,8 +48,12 @@ def ticks(moment: datetime) -> int:
     return (moment - _EPOCH) // timedelta(microseconds=1)
 
 
-def to_instants(rows: pa.Table, column: str, dataset: Dataset) -> tuple[pa.Table, list[tuple[int, str]]]:
-    """Makes a column (instant, date or text) one of instants; tells rows whose value is none.
+def to_instants(rows: pa.Table, column: str, dataset: Dataset) -> tuple[pa.Table, list[tuple[int, str]], Any]:
+    """Makes a column (instant, date or text) one of instants; tells rows whose value is none, and those that repeat.
+
+    Returns:
+        The rows; index and reason of each that has no instant; ``zone.Instants.later`` of wall-clock times some of
+        which occur twice, else ``None``.
 
     Raises:
         DataError: The column is of another type.
@@ -55,18 +61,20 @@ def to_instants(rows: pa.Table, column: str, dataset: Dataset) -> tuple[pa.Table
     import pyarrow as pa
 
     kind = rows.schema.field(column).type
-    if pa.types.is_timestamp(kind):
-        return rows, []
     place = rows.column_names.index(column)
+    instant = pa.timestamp("us", tz="UTC")
+    if pa.types.is_timestamp(kind):
+        return rows, [], None
+    if pa.types.is_null(kind):
+        return rows.set_column(place, column, rows[column].cast(instant)), [], None
     if pa.types.is_date(kind):
-        done, nowhere = normalise(pa.table({column: rows[column].cast(pa.timestamp("us"))}), dataset.timezone)
-        return rows.set_column(place, column, done[column]), nowhere
+        midnight = plain(rows[column].cast(pa.timestamp("us")), column, dataset.timezone)
+        unread = [(index, reason) for index, _, reason in midnight.faults]
+        return rows.set_column(place, column, midnight.values), unread, midnight.later
     if pa.types.is_string(kind):
-        import numpy as np
-
-        numbered = pa.table({column: rows[column], ROW: pa.array(np.arange(rows.num_rows))})
-        done, misfits = cast(numbered, {column: "timestamp"}, dataset.timezone)
-        return rows.set_column(place, column, done[column]), [(each.index, each.reason) for each in misfits]
+        done = cast(rows.select([column]), {column: "timestamp"}, dataset.timezone)
+        unread = [(each.index, each.reason) for each in done.misfits]
+        return rows.set_column(place, column, done.columns[column]), unread, done.later.get(column)
     raise DataError(
         f"dataset {dataset.name} column {column}", "must be a timestamp, a date or ISO text", value=str(kind),
         remedy="Derive it in select, such as to_timestamp(seconds) or strptime(text, format).",
@@ -84,8 +92,9 @@ def ticks_of(values: pa.ChunkedArray) -> Any:
 def known_at(rows: pa.Table, dataset: Dataset, interval: Interval) -> pa.Array:
     """When each row became known: the source's own column, else event time plus the declared delay, else the end.
 
-    The delay holds for rows of the run's own interval and of a first load; rows that came late count as known at the
-    interval's end. Nothing is known after that end, since the run had it by then.
+    What the source says is taken as it is, be it after the interval's end; where it says nothing, the end counts. The
+    delay holds for rows of the run's own interval and of a first load, up to the end, since the run had them by then;
+    rows that came late count as known at the end.
     """
     import numpy as np
     import pyarrow as pa
@@ -94,7 +103,7 @@ def known_at(rows: pa.Table, dataset: Dataset, interval: Interval) -> pa.Array:
     known = np.full(rows.num_rows, end, dtype="int64")
     if dataset.known_at is not None:
         own = ticks_of(rows[dataset.known_at])
-        known = np.where(own == NONE, end, np.minimum(own, end))
+        known = np.where(own == NONE, end, own)
     elif dataset.event_time is not None and dataset.availability_delay is not None:
         event = ticks_of(rows[dataset.event_time])
         delay = dataset.availability_delay // timedelta(microseconds=1)

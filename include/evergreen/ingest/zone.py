@@ -1,9 +1,9 @@
-"""Local wall-clock times to UTC, with both changes of daylight saving time said out loud."""
+"""Local wall-clock times to UTC and back, with both changes of daylight saving time said out loud."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 if TYPE_CHECKING:
@@ -11,22 +11,33 @@ if TYPE_CHECKING:
 
 _QUARTER = 900 * 1_000_000  # microseconds; offsets change on quarters of an hour only
 _EPOCH = datetime(1970, 1, 1)
-_FIRST, _LAST = datetime(1, 1, 2), datetime(9999, 12, 30)
+_MICROSECOND = timedelta(microseconds=1)
+_FIRST, _LAST = (datetime.min - _EPOCH) // _MICROSECOND, (datetime.max - _EPOCH) // _MICROSECOND
+_DAY = 86_400 * 1_000_000
 
 
-def to_utc(local: pa.Array, timezone: str) -> tuple[pa.Array, Any]:
+class Instants(NamedTuple):
+    """Wall-clock times as instants.
+
+    Attributes:
+        utc: ``timestamp[us, tz=UTC]``; a time that occurs twice as its first occurrence.
+        nowhere: Mask of the times that do not exist: the clocks go forward, or beyond years 1 to 9999 (then null).
+        later: Microseconds from the first occurrence to the second; 0 of times that occur once.
+    """
+
+    utc: pa.Array
+    nowhere: Any
+    later: Any
+
+
+def to_utc(local: pa.Array, timezone: str) -> Instants:
     """Reads wall-clock times in a time zone.
 
-    A time that occurs twice (clocks go back) is taken as its first occurrence. A time that never occurs (clocks go
-    forward) is read by the offset before the change and flagged.
+    A time that never occurs (clocks go forward) is read by the offset before the change and flagged.
 
     Args:
         local: ``timestamp[us]`` without a zone; may hold nulls.
         timezone: IANA name.
-
-    Returns:
-        ``timestamp[us, tz=UTC]``, and a boolean numpy mask of the times that do not exist (or lie outside years 1 to
-        9999, and are null in the result).
     """
     import numpy as np
     import pyarrow as pa
@@ -35,22 +46,40 @@ def to_utc(local: pa.Array, timezone: str) -> tuple[pa.Array, Any]:
     zone = ZoneInfo(timezone)
     missing = np.asarray(pc.is_null(local).to_numpy(zero_copy_only=False), dtype=bool)
     ticks = pc.fill_null(local.cast(pa.int64()), 0).to_numpy(zero_copy_only=False)
-    outside = (ticks < _ticks(_FIRST)) | (ticks > _ticks(_LAST))
+    outside = is_outside(ticks)
     ticks = np.where(outside, 0, ticks)
     quarters, where = np.unique(ticks // _QUARTER, return_inverse=True)
-    offsets = np.empty(len(quarters), dtype="int64")
-    gaps = np.zeros(len(quarters), dtype=bool)
+    offsets = np.zeros(len(quarters), dtype="int64")
+    second = np.zeros(len(quarters), dtype="int64")
     for index, quarter in enumerate(quarters.tolist()):
-        wall = _EPOCH + timedelta(microseconds=quarter * _QUARTER)
-        aware = wall.replace(tzinfo=zone)
-        offset = aware.utcoffset() or timedelta(0)
-        offsets[index] = offset // timedelta(microseconds=1)
-        gaps[index] = aware.astimezone(UTC).astimezone(zone).replace(tzinfo=None) != wall
-    instants = ticks - offsets[where] if len(ticks) else ticks
-    flagged = (gaps[where] | outside) & ~missing if len(ticks) else outside
-    utc = pa.array(instants, mask=missing | outside, type=pa.int64()).cast(pa.timestamp("us", tz="UTC"))
-    return utc, flagged
+        wall = (_EPOCH + timedelta(microseconds=quarter * _QUARTER)).replace(tzinfo=zone)
+        offsets[index], second[index] = _offset(wall), _offset(wall.replace(fold=1))
+    first, last = offsets[where], second[where]
+    outside |= is_outside(ticks - first)
+    utc = pa.array(ticks - first, mask=missing | outside, type=pa.int64()).cast(pa.timestamp("us", tz="UTC"))
+    later = np.where(missing | outside, 0, np.maximum(first - last, 0))
+    return Instants(utc, (outside | (first < last)) & ~missing, later)
 
 
-def _ticks(moment: datetime) -> int:
-    return (moment - _EPOCH) // timedelta(microseconds=1)
+def to_local(ticks: Any, timezone: str) -> Any:
+    """Wall-clock times of instants, both in microseconds since 1970 as numpy int64, within years 1 to 9999."""
+    import numpy as np
+
+    zone = ZoneInfo(timezone)
+    # A day from either end of the calendar the local time could lie beyond it; offsets do not change there.
+    quarters, where = np.unique(np.clip(ticks, _FIRST + _DAY, _LAST - _DAY) // _QUARTER, return_inverse=True)
+    offsets = np.zeros(len(quarters), dtype="int64")
+    for index, quarter in enumerate(quarters.tolist()):
+        moment = (_EPOCH + timedelta(microseconds=quarter * _QUARTER)).replace(tzinfo=UTC)
+        offsets[index] = _offset(moment.astimezone(zone))
+    return ticks + offsets[where]
+
+
+def is_outside(ticks: Any, per_second: int = 1_000_000) -> Any:
+    """Mask of the times, in ticks since 1970, that lie beyond years 1 to 9999."""
+    share = 1_000_000 // per_second
+    return (ticks < -(-_FIRST // share)) | (ticks > _LAST // share)
+
+
+def _offset(moment: datetime) -> int:
+    return (moment.utcoffset() or timedelta(0)) // _MICROSECOND

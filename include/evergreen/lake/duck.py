@@ -6,10 +6,13 @@ variables of the Python code around it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from queue import LifoQueue
 from typing import TYPE_CHECKING, Any
 
 from evergreen.errors import DataError
+from evergreen.lake import determinism
 
 if TYPE_CHECKING:
     import duckdb
@@ -24,6 +27,53 @@ _LOCKED = {
     "enable_external_access": False,
     "lock_configuration": True,
 }
+_ASYNC_THREADS = 1
+"""Of a database; DuckDB's default is eight, for waiting on files and networks that none of ours may reach."""
+
+
+class Sessions:
+    """A few connections to one locked database in memory, lent to a thread at a time: for small queries that are many.
+
+    Tables that a borrower registers are seen by its connection alone; it unregisters them before it gives it back.
+
+    Args:
+        count: How many threads can borrow at once; others wait.
+        threads: Threads of a query.
+        memory_limit: Of all queries together, as for :func:`connect`.
+    """
+
+    def __init__(self, count: int, threads: int = 1, memory_limit: str = "4GB") -> None:
+        import duckdb
+
+        self._database = duckdb.connect(":memory:", config=_config(threads, memory_limit))
+        for setting, value in _LOCKED.items():
+            self._database.execute(f"set global {setting} = {_literal(value)}")  # else its cursors don't take it over
+        self._free: LifoQueue[duckdb.DuckDBPyConnection] = LifoQueue()
+        for _ in range(count):
+            self._free.put(self._database.cursor())
+
+    @contextmanager
+    def lend(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection for the time of a ``with``."""
+        connection = self._free.get()
+        try:
+            yield connection
+        finally:
+            self._free.put(connection)
+
+    def close(self) -> None:
+        """Lets go of the database; nothing may be lent any more."""
+        self._database.close()
+
+
+def is_data_exception(error: BaseException) -> bool:
+    """Whether a statement ran but not with these values: no number in a text, an overflow, ``error('…')``.
+
+    These are what SQL calls data exceptions (SQLSTATE class 22); DuckDB files some of them under its own word.
+    """
+    import duckdb
+
+    return isinstance(error, duckdb.DataError | duckdb.InvalidInputException)
 
 
 def connect(tables: Mapping[str, pa.Table], threads: int = 2, memory_limit: str = "4GB") -> duckdb.DuckDBPyConnection:
@@ -36,7 +86,7 @@ def connect(tables: Mapping[str, pa.Table], threads: int = 2, memory_limit: str 
     """
     import duckdb
 
-    connection = duckdb.connect(":memory:", config={"threads": threads, "memory_limit": memory_limit})
+    connection = duckdb.connect(":memory:", config=_config(threads, memory_limit))
     for name, table in tables.items():
         connection.register(name, table)
     for setting, value in _LOCKED.items():
@@ -56,10 +106,10 @@ def run_sql(
     params: Mapping[str, Any] | None = None,
     *,
     place: str = "SQL",
-    threads: int = 2,
+    threads: int = 1,
     memory_limit: str = "4GB",
 ) -> pa.Table:
-    """Runs a team's SQL: one SELECT (WITH, FROM, VALUES too) over the given tables.
+    """Runs a team's SQL: one SELECT (WITH, FROM, VALUES too) over the given tables, a function of their rows.
 
     Args:
         sql: The statement; may use the named parameters, such as ``$start``.
@@ -67,16 +117,20 @@ def run_sql(
         params: Values of the named parameters; those that it does not use are left out. Time-aware datetimes are
             ``TIMESTAMP WITH TIME ZONE``.
         place: The file it stands in, for messages.
-        threads: Threads of the query.
+        threads: Threads of the query. With more than one, floats are added up in another order each time, and the
+            last digits of a sum differ from run to run.
         memory_limit: See :func:`connect`.
 
     Raises:
-        DataError: When it is not a single SELECT, or DuckDB refuses or cannot run it.
+        DataError: When it is not a single SELECT, uses what is no function of the rows (the clock, chance; see
+            :mod:`evergreen.lake.determinism`), or DuckDB refuses or cannot run it.
     """
     import duckdb
 
     available = dict(params or {})
-    with connect(tables, threads, memory_limit) as connection:
+    # How rows happen to be cut into chunks shows in the last digits of sums, too.
+    whole = {name: table.combine_chunks() for name, table in tables.items()}
+    with connect(whole, threads, memory_limit) as connection:
         try:
             statements = connection.extract_statements(sql)
             kinds = [each.type for each in statements]
@@ -88,6 +142,8 @@ def run_sql(
                 given = ", ".join(f"${name}" for name in sorted(available)) or "none"
                 raise DataError(place, f"must use only the parameters that it is given ({given})", value=missing)
             used = {name: available[name] for name in wanted}
+            times = ", ".join(f"${name}" for name in sorted(available))
+            determinism.require(connection, sql, place=place, tables=tables, params=used, times=times)
             relation = connection.sql(statements[0], params=used) if used else connection.sql(statements[0])
             return relation.to_arrow_table()
         except duckdb.Error as error:
@@ -106,6 +162,10 @@ def _explained(place: str, error: duckdb.Error, tables: Mapping[str, pa.Table]) 
     elif isinstance(error, duckdb.CatalogException):
         remedy = "Its tables are: " + ", ".join(sorted(tables)) + "."
     return DataError(place, f"must be SQL that DuckDB can run; it says: {message}", remedy=remedy)
+
+
+def _config(threads: int, memory_limit: str) -> dict[str, str | bool | int | float | list[str]]:
+    return {"threads": threads, "async_threads": _ASYNC_THREADS, "memory_limit": memory_limit}
 
 
 def _literal(value: object) -> str:

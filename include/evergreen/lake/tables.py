@@ -10,13 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from evergreen.errors import DataError, NotReady, TransientError, UserError
 from evergreen.faults import point as fault_point
 from evergreen.lake import delta, versions
 from evergreen.lake.columns import SYSTEM, canonical, fit
+from evergreen.lake.draft import Draft, Others
 from evergreen.lake.roots import Root
 
 if TYPE_CHECKING:
@@ -38,13 +39,31 @@ class Appended:
         version: Delta version of the table afterwards.
         appended: Rows that were new or changed.
         unchanged: Rows that the table said already.
-        tombstones: Rows that were marked as deleted (given as such, or gone from a full snapshot).
+        tombstones: Rows that were marked as deleted (given as such, withdrawn, or gone from a full snapshot).
+        restored: Rows that say again what other keys said of them.
     """
 
     version: int
     appended: int
     unchanged: int
     tombstones: int
+    restored: int = 0
+
+
+class Keyed(NamedTuple):
+    """The reading of one key, to be appended.
+
+    Attributes:
+        rows: See :meth:`Table.append_versions`.
+        as_of: The key.
+        until: Its instant.
+        changed_known_at: Known time of changed rows and tombstones.
+    """
+
+    rows: pa.Table
+    as_of: str | None
+    until: datetime
+    changed_known_at: datetime
 
 
 class Table:
@@ -79,10 +98,20 @@ class Table:
         snapshot = delta.load(self._root, self._path)
         return -1 if snapshot is None else snapshot.version
 
-    def commit(self) -> int:
-        """The newest number of the commit sequence, 0 when nothing was committed."""
-        snapshot = delta.load(self._root, self._path)
+    def commit(self, version: int | None = None) -> int:
+        """The newest number of the commit sequence (at a version), 0 when nothing was committed."""
+        snapshot = delta.load(self._root, self._path, version)
         return 0 if snapshot is None else _sequence(snapshot)
+
+    def changes(self, since: int, version: int | None = None) -> pa.Table:
+        """Event and known time of the row versions that were committed after a number of the sequence.
+
+        Raises:
+            NotReady: When there is no table yet.
+        """
+        import pyarrow.compute as pc
+
+        return self._load(version).scan(["_event_time", "_known_at"], pc.field("_commit") > since)
 
     def schema(self, version: int | None = None) -> pa.Schema:
         """Names and types of all columns, system columns first.
@@ -106,10 +135,11 @@ class Table:
         source_known_at: bool = False,
         full_snapshot: bool = False,
         as_of: str | None = None,
+        others: Others | None = None,
         guard: Callable[[], None] | None = None,
         point: str = "publish.commit",
     ) -> Appended:
-        """Appends the rows that are new or changed as row versions; rows that the table says already change nothing.
+        """Appends one key's reading: rows that are new or changed become row versions, others change nothing.
 
         A tag is committed once: called again with it, the method says what that commit did and does nothing, whatever
         was published since.
@@ -121,8 +151,10 @@ class Table:
 
         With ``source_known_at`` the source's instants are never touched, and a row is compared with what was known by
         its own instant: a version that the source dates before the present one is inserted into the past, is seen by
-        readers between the two instants, and changes nothing for later ones; of two versions at one instant the later
-        commit wins.
+        readers between the two instants, and changes nothing for later ones.
+
+        With ``as_of`` the rows are all that this key says: what it published before and now lacks is withdrawn, and
+        what ``others`` said of the same identities goes on being said at their ends (docs/explanation/tables.md).
 
         Args:
             rows: User and system columns except ``_commit``, one row per identity. Except in a full snapshot the
@@ -133,7 +165,8 @@ class Table:
             source_known_at: ``_known_at`` comes from the source itself.
             full_snapshot: Rows that are known by ``until`` and not given are gone and get a tombstone, which keeps
                 the user columns of the last version; the event time of a version is its known time.
-            as_of: Key of the run, for tombstones; required with ``full_snapshot``.
+            as_of: Key of the run; required with ``full_snapshot``.
+            others: Gives the last readings of the table's other keys; asked anew on every snapshot.
             guard: Called on every snapshot that the write is decided on; what it raises ends the write.
             point: Prefix of the kill points around the commit.
 
@@ -141,38 +174,77 @@ class Table:
             DataError: Rows of one identity twice, a null in a system column, or a column whose type changed.
             TransientError: No space left, or other writers were quicker many times.
         """
-        rows = self._checked(rows)
         if full_snapshot and as_of is None:
             raise TypeError("append_versions(full_snapshot=True) needs as_of")
-        changed = changed_known_at or until
+        keyed = Keyed(rows, as_of, until, changed_known_at or until)
+        return self.append_readings(
+            [keyed],
+            tag=tag,
+            source_known_at=source_known_at,
+            full_snapshot=full_snapshot,
+            others=others,
+            guard=guard,
+            point=point,
+        )
 
+    def append_readings(
+        self,
+        readings: Sequence[Keyed],
+        *,
+        tag: str,
+        source_known_at: bool = False,
+        full_snapshot: bool = False,
+        others: Others | None = None,
+        guard: Callable[[], None] | None = None,
+        point: str = "publish.commit",
+    ) -> Appended:
+        """Appends the readings of several keys, in their order, in one commit; see :meth:`append_versions`.
+
+        Args:
+            readings: At least one, in the order of the keys.
+        """
+        readings = [each._replace(rows=self._checked(each.rows)) for each in readings]
         app_id = f"evergreen.once/{tag}"
 
         def attempt(snapshot: delta.Snapshot) -> Appended:
             before = snapshot.transaction(app_id) if tag else None
             if before is not None:
-                return _done_before(snapshot, rows, before)
+                return _done_before(snapshot, readings, before)
             if guard is not None:
                 guard()
-            fitted = fit(rows, snapshot.schema, self._place)
-            stored = snapshot.scan(versions.KEYS, None if full_snapshot else _event_range(rows))
-            chosen = versions.new(rows, stored, until=until, changed_known_at=changed, source=source_known_at)
-            fresh = _set(fitted.take(chosen.which), "_known_at", chosen.known_at)
-            if full_snapshot:
-                gone = versions.gone(rows, stored, until=until, changed_known_at=changed)
-                graves = self._tombstones(snapshot, gone, until, str(as_of), fitted.schema)
-                fresh = _concat([fresh, graves])
-                fresh = _set(fresh, "_event_time", fresh.column("_known_at"))
-            deleted = _count_true(fresh.column("_deleted"))
-            unchanged = rows.num_rows - len(chosen.which)
-            if fresh.num_rows:
-                number = _sequence(snapshot) + 1
-                fresh = _set(fresh, "_commit", _repeat(number, fresh.num_rows))
+            for each in readings:
+                fit(each.rows, snapshot.schema, self._place)  # a changed type is told before anything else
+            number = _sequence(snapshot) + 1
+            draft = Draft(snapshot, number, source=source_known_at, whole=full_snapshot, place=self._place)
+            draft.look_up([each.rows for each in readings], [each.as_of for each in readings if each.as_of is not None])
+            counted = [
+                draft.publish(
+                    each.rows,
+                    as_of=each.as_of,
+                    until=each.until,
+                    changed=each.changed_known_at,
+                    others=others,
+                )
+                for each in readings
+            ]
+            fresh = self._joined(draft.fresh, snapshot.schema)
+            if fresh is not None:
                 marks = {_SEQUENCE: number, **({app_id: number} if tag else {})}
                 self._drilled(point, lambda: snapshot.append(fresh, marks, {"evergreen.tag": tag}))
-            return Appended(snapshot.version, fresh.num_rows - deleted, unchanged, deleted)
+            return Appended(snapshot.version, *(sum(column) for column in zip(*counted, strict=True)))
 
-        return self._retried(rows.schema, attempt)
+        schema = readings[0].rows.schema
+        return self._retried(schema, attempt)
+
+    def _joined(self, parts: Sequence[pa.Table], schema: pa.Schema) -> pa.Table | None:
+        """All that a commit appends, in the table's columns and such as are new."""
+        import pyarrow as pa
+
+        if not parts:
+            return None
+        for part in parts:
+            schema = fit(part.slice(0, 0), schema, self._place).schema
+        return pa.concat_tables([fit(part, schema, self._place) for part in parts])
 
     def append_once(
         self, rows: pa.Table, tag: str, *, guard: Callable[[], None] | None = None, point: str = "quarantine.commit"
@@ -278,7 +350,7 @@ class Table:
         if missing := [name for name in [*wanted, *(name for name, _ in filters)] if name not in names]:
             rule = f"must have the columns that are asked for (it has {', '.join(names)})"
             raise DataError(self._place, rule, value=missing)
-        needed = [*wanted, *(name for name in SYSTEM if versioned and name not in wanted and name != "_row_hash")]
+        needed = [*wanted, *(name for name in SYSTEM if versioned and name not in wanted)]
         rows = snapshot.scan(needed, _all_of([condition for _, condition in filters]))
         if versioned:
             rows = rows.take(versions.newest(rows) if latest else versions.ordered(rows))
@@ -315,22 +387,6 @@ class Table:
         columns = {name: rows.column(name) if name in ours else commit for name in SYSTEM}
         return pa.table(columns | {name: rows.column(name) for name in user})
 
-    def _tombstones(
-        self, snapshot: delta.Snapshot, gone: versions.Selected, until: datetime, as_of: str, schema: pa.Schema
-    ) -> pa.Table:
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
-        field = pc.field
-        if not len(gone.which):
-            return schema.empty_table()
-        where = field("_row_id").isin(gone.which.combine_chunks()) & (field("_known_at") <= _instant(until))
-        last = snapshot.scan(snapshot.schema.names, where)
-        last = fit(last.take(versions.newest(last)).sort_by("_row_id"), schema, self._place)
-        last = _set(last, "_known_at", gone.known_at)
-        last = _set(last, "_deleted", pa.chunked_array([pa.repeat(pa.scalar(True), last.num_rows)]))
-        return _set(last, "_as_of", pa.chunked_array([pa.repeat(pa.scalar(as_of), last.num_rows)]))
-
     def _retried(self, schema: pa.Schema, attempt: Callable[[delta.Snapshot], T]) -> T:
         for _ in range(_ATTEMPTS):
             snapshot = delta.load(self._root, self._path)
@@ -352,14 +408,24 @@ def _sequence(snapshot: delta.Snapshot) -> int:
     return snapshot.transaction(_SEQUENCE) or 0
 
 
-def _done_before(snapshot: delta.Snapshot, rows: pa.Table, number: int) -> Appended:
-    """What an earlier commit of the same rows did, from the row versions that it left."""
+def _done_before(snapshot: delta.Snapshot, readings: Sequence[Keyed], number: int) -> Appended:
+    """What an earlier commit of the same readings did, from the row versions that it left."""
+    import pyarrow as pa
     import pyarrow.compute as pc
 
-    left = snapshot.scan(["_row_id", "_deleted"], pc.field("_commit") == number)
-    deleted = _count_true(left.column("_deleted"))
-    given = _count_true(pc.is_in(rows.column("_row_id"), value_set=left.column("_row_id").combine_chunks()))
-    return Appended(snapshot.version, left.num_rows - deleted, rows.num_rows - given, deleted)
+    left = snapshot.scan(["_row_id", "_deleted", "_as_of"], pc.field("_commit") == number)
+    keys = [each.as_of for each in readings if each.as_of is not None]
+    if keys:
+        left = left.append_column("_mine", pc.is_in(left.column("_as_of"), value_set=pa.array(keys)))
+    else:
+        left = left.append_column("_mine", pa.array([True] * left.num_rows, pa.bool_()))
+    given = pa.chunked_array([chunk for each in readings for chunk in each.rows.column("_row_id").chunks], pa.string())
+    is_given = pc.and_(left.column("_mine"), pc.is_in(left.column("_row_id"), value_set=pc.unique(given)))
+    ended = pc.and_(left.column("_mine"), left.column("_deleted"))
+    said = _count_true(is_given)
+    appended = _count_true(pc.and_not(is_given, left.column("_deleted")))
+    tombstones = _count_true(ended)
+    return Appended(snapshot.version, appended, len(given) - said, tombstones, left.num_rows - appended - tombstones)
 
 
 def _filters(
@@ -383,18 +449,6 @@ def _filters(
     return found
 
 
-def _event_range(rows: pa.Table) -> ds.Expression | None:
-    """Where earlier versions of these rows can stand; a millisecond wider, since statistics are rounded to it."""
-    import pyarrow.compute as pc
-
-    if not rows.num_rows:
-        return pc.scalar(False)
-    bounds = pc.min_max(rows.column("_event_time")).as_py()
-    slack = timedelta(milliseconds=1)
-    field = pc.field("_event_time")
-    return (field >= _instant(bounds["min"] - slack)) & (field <= _instant(bounds["max"] + slack))
-
-
 def _all_of(conditions: Sequence[ds.Expression]) -> ds.Expression | None:
     result = None
     for each in conditions:
@@ -414,23 +468,6 @@ def _without_nulls(schema: pa.Schema) -> pa.Schema:
     import pyarrow as pa
 
     return pa.schema([field for field in schema if not pa.types.is_null(field.type)])
-
-
-def _set(rows: pa.Table, name: str, column: pa.ChunkedArray) -> pa.Table:
-    index = rows.schema.get_field_index(name)
-    return rows.set_column(index, rows.schema.field(index), column.cast(rows.schema.field(index).type))
-
-
-def _repeat(number: int, count: int) -> pa.ChunkedArray:
-    import pyarrow as pa
-
-    return pa.chunked_array([pa.repeat(pa.scalar(number, pa.int64()), count)])
-
-
-def _concat(tables: Sequence[pa.Table]) -> pa.Table:
-    import pyarrow as pa
-
-    return pa.concat_tables(tables)
 
 
 def _count_true(column: pa.ChunkedArray) -> int:

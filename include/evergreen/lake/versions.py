@@ -1,32 +1,36 @@
-"""Which row versions are new, which are gone, and which one a reader sees: decisions on Arrow tables, no I/O.
+"""Which row versions are new, which are amiss, and which one a reader sees: decisions on Arrow tables, no I/O.
 
-A row is an identity (``_row_id``) with any number of versions, ordered by (``_known_at``, ``_commit``); a deletion is a
-version too. All of it runs in DuckDB, on positions, so that values and types never pass through SQL.
+A row is an identity (``_row_id``) with any number of versions, ordered by (``_known_at``, ``_as_of``, ``_commit``): the
+key decides between two that became known at one instant, so that the order in which keys are published changes nothing.
+A deletion is a version too; a version that says the same as the one before it is none. The rules in words stand in
+docs/explanation/tables.md. All of it runs in DuckDB, on positions, so that values and types never pass through SQL.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from evergreen.lake import duck
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-KEYS = ("_row_id", "_row_hash", "_known_at", "_commit", "_deleted")
+KEYS = ("_row_id", "_row_hash", "_event_time", "_known_at", "_as_of", "_commit", "_deleted")
+"""All that is decided by."""
 
 # `cutoff` is what an incoming row may be compared with: all that was known by the end of its run's interval, or, where
 # the source itself says when a row was known, by that row's own instant.
 _NEW = """
 with incoming as (
-    select pos, _row_id, _row_hash, _deleted, _known_at,
+    select pos, _row_id, _row_hash, _deleted, _known_at, _as_of,
            case when $source then _known_at else greatest($until::timestamptz, _known_at) end as cutoff
     from given
 ), prior as (
-    select i.pos, arg_max(p._row_hash, (p._known_at, p._commit)) as _row_hash,
-           arg_max(p._deleted, (p._known_at, p._commit)) as _deleted, max(p._known_at) as _known_at
-    from incoming i join stored p on p._row_id = i._row_id and p._known_at <= i.cutoff
+    select i.pos, arg_max(p._row_hash, (p._known_at, p._as_of, p._commit)) as _row_hash,
+           arg_max(p._deleted, (p._known_at, p._as_of, p._commit)) as _deleted, max(p._known_at) as _known_at
+    from incoming i join stored p on p._row_id = i._row_id
+        and (p._known_at < i.cutoff or (p._known_at = i.cutoff and p._as_of <= i._as_of))
     group by i.pos
 )
 select i.pos,
@@ -39,22 +43,87 @@ where case when p.pos is null then not i._deleted
 order by i.pos
 """
 
-_GONE = """
-select _row_id, greatest(max(_known_at), $changed::timestamptz) as known_at
-from stored
-where _known_at <= $until and _row_id not in (select _row_id from given)
-group by _row_id
-having not arg_max(_deleted, (_known_at, _commit))
-order by _row_id
+_STANDING = """
+standing as (
+    select c._row_id, c.moment, arg_max(v.pos, (v._known_at, v._as_of, v._commit)) as pos,
+           arg_max(v._row_hash, (v._known_at, v._as_of, v._commit)) as _row_hash,
+           arg_max(v._deleted, (v._known_at, v._as_of, v._commit)) as _deleted
+    from checks c join stored v on v._row_id = c._row_id
+        and (v._known_at < c.moment or (v._known_at = c.moment and v._as_of <= $as_of))
+    group by c._row_id, c.moment
+)
 """
 
-_NEWEST = """
-select pos from rows
-qualify row_number() over (partition by _row_id order by _known_at desc, _commit desc) = 1 and not _deleted
+# What a key claims must be what is known at its end (or, where the source says so, at the row's own instant).
+_CLAIMS = f"""
+with checks as (
+    select pos, _row_id, _row_hash, case when $source then _known_at else $end::timestamptz end as moment
+    from claims where _row_id in (select _row_id from affected)
+), {_STANDING}
+select 'claim' as source, c.pos, c.moment as known_at, false as deleted
+from checks c left join standing n on n._row_id = c._row_id and n.moment = c.moment
+where n.pos is null or n._deleted or n._row_hash <> c._row_hash
+order by c.pos
+"""
+
+# A whole snapshot says of all that it does not hold that it is gone.
+_GONE = f"""
+with checks as (
+    select distinct _row_id, $end::timestamptz as moment
+    from affected where _row_id not in (select _row_id from claims)
+), {_STANDING}
+select 'stored' as source, pos, moment as known_at, true as deleted from standing where not _deleted order by _row_id
+"""
+
+# Versions that a key left and no longer claims are void: from its end on what the other keys say counts again.
+_VOID = f"""
+with void as (
+    select v._row_id, v.pos, v._known_at
+    from stored v left join claims c on c._row_id = v._row_id
+    where v._as_of = $as_of and v._row_id in (select _row_id from affected)
+        and (c._row_id is null or v._deleted or v._row_hash <> c._row_hash)
+), checks as (
+    select _row_id, greatest($end::timestamptz, max(_known_at)) as moment from void group by _row_id
+), wanted as (
+    select c._row_id, arg_max(v.pos, (v._known_at, v._as_of, v._commit)) as pos,
+           arg_max(v._row_hash, (v._known_at, v._as_of, v._commit)) as _row_hash,
+           arg_max(v._deleted, (v._known_at, v._as_of, v._commit)) as _deleted
+    from checks c join stored v on v._row_id = c._row_id
+        and (v._known_at < c.moment or (v._known_at = c.moment and v._as_of <= $as_of))
+    where v.pos not in (select pos from void)
+    group by c._row_id
+), {_STANDING}
+select 'stored' as source, case when coalesce(w._deleted, true) then n.pos else w.pos end as pos,
+       n.moment as known_at, coalesce(w._deleted, true) as deleted
+from standing n left join wanted w on w._row_id = n._row_id
+where n._deleted <> coalesce(w._deleted, true) or (not n._deleted and n._row_hash <> w._row_hash)
+order by n._row_id
+"""
+
+_MEANING = """
+with ordered as (
+    select pos, _row_id, _event_time, _known_at, _as_of, _commit, _deleted,
+           lag(_row_hash) over versions as hash_before, lag(_deleted) over versions as deleted_before, _row_hash
+    from rows window versions as (partition by _row_id order by _known_at, _as_of, _commit)
+), meaning as (
+    select * from ordered
+    where deleted_before is null or _deleted <> deleted_before or (not _deleted and _row_hash <> hash_before)
+)
+"""
+
+_NEWEST = f"""
+{_MEANING}
+select pos from meaning
+qualify row_number() over (partition by _row_id order by _known_at desc, _as_of desc, _commit desc) = 1
+    and not _deleted
 order by _event_time, _row_id
 """
 
-_ALL = "select pos from rows order by _event_time, _row_id, _known_at, _commit"
+_ALL = f"{_MEANING} select pos from meaning order by _event_time, _row_id, _known_at, _as_of, _commit"
+
+_SINGLE = "select pos from rows where not _deleted or $all order by _event_time, _row_id"
+
+How = Literal["claim", "stored"]
 
 
 class Selected(NamedTuple):
@@ -64,11 +133,28 @@ class Selected(NamedTuple):
     known_at: pa.ChunkedArray
 
 
+class Amiss(NamedTuple):
+    """Versions that are to be written so that a table says what a key said.
+
+    Attributes:
+        claimed: Positions in the claims of rows to be said again; ``claimed_at`` are their known times.
+        stored: Positions in the stored versions whose content is to be said again, or whose row ends.
+        stored_at: Known times of these.
+        deleted: Whether the row ends.
+    """
+
+    claimed: pa.ChunkedArray
+    claimed_at: pa.ChunkedArray
+    stored: pa.ChunkedArray
+    stored_at: pa.ChunkedArray
+    deleted: pa.ChunkedArray
+
+
 def new(given: pa.Table, stored: pa.Table, *, until: datetime, changed_known_at: datetime, source: bool) -> Selected:
     """Positions in ``given`` of the rows that ``stored`` does not say already.
 
     Args:
-        given: Incoming rows with ``_row_id, _row_hash, _known_at, _deleted``, one per identity.
+        given: Incoming rows with ``_row_id, _row_hash, _known_at, _as_of, _deleted``, one per identity.
         stored: Row versions (:data:`KEYS`) of at least the identities in ``given``.
         until: End of the run's interval: a row is compared with the newest version known by then.
         changed_known_at: Known time of a new version of a known identity (never before that of its predecessor).
@@ -76,31 +162,111 @@ def new(given: pa.Table, stored: pa.Table, *, until: datetime, changed_known_at:
             newest version known by that instant.
     """
     params = {"until": until, "changed": changed_known_at, "source": source}
-    slim = _positions(given.select(["_row_id", "_row_hash", "_known_at", "_deleted"]))
+    slim = positions(given.select(["_row_id", "_row_hash", "_known_at", "_as_of", "_deleted"]))
     result = duck.query(_NEW, {"given": slim, "stored": stored.select(KEYS)}, params)
     return Selected(result.column("pos"), result.column("known_at"))
 
 
-def gone(given: pa.Table, stored: pa.Table, *, until: datetime, changed_known_at: datetime) -> Selected:
-    """Identities that live in ``stored`` as known by ``until`` and are missing in ``given``."""
-    tables = {"given": given.select(["_row_id"]), "stored": stored.select(KEYS)}
-    result = duck.query(_GONE, tables, {"until": until, "changed": changed_known_at})
-    return Selected(result.column("_row_id"), result.column("known_at"))
+def unclaimed(
+    claims: pa.Table, stored: pa.Table, affected: pa.Table, *, as_of: str, end: datetime, source: bool
+) -> Amiss:
+    """What a key claims and the table does not say at its end.
+
+    Args:
+        claims: Rows that the key published last, with ``_row_id, _row_hash, _known_at``.
+        stored: Row versions (:data:`KEYS`) of the affected identities.
+        affected: ``_row_id`` of the identities to look at.
+        as_of: The key.
+        end: Its instant.
+        source: See :func:`new`.
+    """
+    return _amiss(_CLAIMS, claims, stored, affected, {"as_of": as_of, "end": end, "source": source})
+
+
+def gone(claims: pa.Table, stored: pa.Table, affected: pa.Table, *, as_of: str, end: datetime) -> Amiss:
+    """Affected identities that live at the end of a key whose whole snapshot lacks them."""
+    return _amiss(_GONE, claims, stored, affected, {"as_of": as_of, "end": end})
+
+
+def void(claims: pa.Table, stored: pa.Table, affected: pa.Table, *, as_of: str, end: datetime) -> Amiss:
+    """Affected identities of which a key once said what it no longer claims, and that still stands."""
+    return _amiss(_VOID, claims, stored, affected, {"as_of": as_of, "end": end})
 
 
 def newest(rows: pa.Table) -> pa.ChunkedArray:
-    """Positions of the newest version of each row, deleted ones left out, in order of event time and identity."""
-    columns = ["_row_id", "_event_time", "_known_at", "_commit", "_deleted"]
-    return duck.query(_NEWEST, {"rows": _positions(rows.select(columns))}, {}).column("pos")
+    """Positions of the newest version of each row, deleted ones left out, in order of event time and identity.
+
+    Of versions that say the same one after the other the first counts: since then the row says what it says.
+    """
+    return _read(rows, _NEWEST, every=False)
 
 
 def ordered(rows: pa.Table) -> pa.ChunkedArray:
-    """Positions of all versions in order of event time, identity, known time and commit."""
-    columns = ["_row_id", "_event_time", "_known_at", "_commit"]
-    return duck.query(_ALL, {"rows": _positions(rows.select(columns))}, {}).column("pos")
+    """Positions of all versions that say something new, in order of event time, identity and version."""
+    return _read(rows, _ALL, every=True)
 
 
-def _positions(rows: pa.Table) -> pa.Table:
+def as_known(
+    versions: pa.Table, known_by: datetime, event_from: datetime | None = None, event_to: datetime | None = None
+) -> pa.Table:
+    """Rows as they were known at an instant, out of all versions in the order that :func:`ordered` gives.
+
+    The same as reading the table anew with these bounds, without opening it: for many instants one after the other.
+
+    Args:
+        versions: All columns that :data:`KEYS` names, and others.
+        known_by: Inclusive.
+        event_from: Inclusive.
+        event_to: Exclusive.
+    """
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    stamp = pa.timestamp("us", tz="UTC")
+    if event_from is not None or event_to is not None:
+        events = versions.column("_event_time").cast(pa.int64()).to_numpy()
+        first, last = (
+            None if moment is None else np.searchsorted(events, pa.scalar(moment, stamp).value)
+            for moment in (event_from, event_to)
+        )
+        first, last = first or 0, len(events) if last is None else last
+        versions = versions.slice(int(first), int(max(last - first, 0)))
+    known = versions.filter(pc.less_equal(versions.column("_known_at"), pa.scalar(known_by, stamp)))
+    return known.take(newest(known))
+
+
+def _read(rows: pa.Table, sql: str, *, every: bool) -> pa.ChunkedArray:
+    import pyarrow.compute as pc
+
+    slim = positions(rows.select(KEYS))
+    if pc.count_distinct(rows.column("_row_id")).as_py() == rows.num_rows:
+        return duck.query(_SINGLE, {"rows": slim}, {"all": every}).column("pos")
+    return duck.query(sql, {"rows": slim}, {}).column("pos")
+
+
+def _amiss(sql: str, claims: pa.Table, stored: pa.Table, affected: pa.Table, params: dict[str, object]) -> Amiss:
+    import pyarrow.compute as pc
+
+    tables = {
+        "claims": positions(claims.select(["_row_id", "_row_hash", "_known_at"])),
+        "stored": positions(stored.select(KEYS)),
+        "affected": affected.select(["_row_id"]),
+    }
+    found = duck.query(sql, tables, params)
+    claimed = found.filter(pc.equal(found.column("source"), "claim"))
+    kept = found.filter(pc.equal(found.column("source"), "stored"))
+    return Amiss(
+        claimed.column("pos"),
+        claimed.column("known_at"),
+        kept.column("pos"),
+        kept.column("known_at"),
+        kept.column("deleted"),
+    )
+
+
+def positions(rows: pa.Table) -> pa.Table:
+    """Rows with their position as a column ``pos``."""
     import numpy as np
     import pyarrow as pa
 

@@ -8,6 +8,9 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from evergreen.errors import shorten
+from evergreen.monitoring.labels import Feedback, as_target
+
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
@@ -77,6 +80,19 @@ def score_table(
     return pa.concat_tables(parts) if parts else schema.empty_table()
 
 
+@dataclass(frozen=True)
+class Judged:
+    """What is known of one period.
+
+    Attributes:
+        figures: One of each role and version.
+        set_aside: What is to be said of labels that fit no model's task, one sentence each; none of them counts.
+    """
+
+    figures: list[Measured]
+    set_aside: list[str]
+
+
 def measure(
     *,
     task: str,
@@ -88,9 +104,9 @@ def measure(
     min_labels: int,
     classes: Mapping[int, Sequence[Any]],
     logged: pa.Table | None = None,
-    feedback: pa.Table | None = None,
-) -> list[Measured]:
-    """Figures of one period by role.
+    feedback: Feedback | None = None,
+) -> Judged:
+    """Figures of one period by role. A label that does not fit stops nothing: it is set aside and told.
 
     Args:
         scores: As :func:`score_table` gave them for the period.
@@ -99,61 +115,63 @@ def measure(
             they are not like the others.
         classes: Version -> its classes, of multiclass models.
         logged: The gateway's log: ``request_id``, ``version``, ``row_id``, ``prediction``.
-        feedback: Labels that callers sent: ``request_id``, ``label``; used where the dataset has none.
+        feedback: Labels that callers sent, used where the dataset has none.
     """
-    known = _known_labels(labels, label, mature_by)
+    known = _mature_labels(labels, label, mature_by)
+    told: dict[str, None] = {}
     found = []
     for role in dict.fromkeys(scores["role"].to_pylist()):
         mine = scores.filter(_equals(scores["role"], role))
-        found.append(
-            _figure(
-                task,
-                metric,
-                role,
-                mine["version"][0].as_py(),
-                [known.get(row_id) for row_id in mine["_row_id"].to_pylist()],
-                mine["prediction"].to_pylist(),
-                least=min_labels,
-                classes=classes.get(mine["version"][0].as_py(), ()),
-            )
-        )
+        version = mine["version"][0].as_py()
+        targets = [
+            _of_dataset(known.get(row_id), row_id, task, classes.get(version, ()), told)
+            for row_id in mine["_row_id"].to_pylist()
+        ]
+        found.append(_figure(task, metric, role, version, targets, mine["prediction"].to_pylist(), least=min_labels))
     if logged is not None and logged.num_rows:
-        found += _logged(task, metric, logged, feedback, labels, known, classes)
-    return found
+        period = set(labels["_row_id"].to_pylist())
+        for version, rows in _by_version(logged, period).items():
+            own = classes.get(version, ())
+            targets = [_of_answer(row, known, task, own, feedback, told) for row in rows]
+            predictions = [row["prediction"] for row in rows]
+            found.append(_figure(task, metric, "logged", version, targets, predictions, least=1))
+    return Judged(found, list(told))
 
 
-def _logged(
-    task: str,
-    metric: str,
-    logged: pa.Table,
-    feedback: pa.Table | None,
-    labels: pa.Table,
-    known: dict[str, Any],
-    classes: Mapping[int, Sequence[Any]],
-) -> list[Measured]:
-    sent = {}
-    if feedback is not None:
-        sent = dict(zip(feedback["request_id"].to_pylist(), feedback["label"].to_pylist(), strict=True))
-    period = set(labels["_row_id"].to_pylist())
-    by_version: dict[int, list[tuple[Any, str]]] = {}
+def _by_version(logged: pa.Table, period: set[str]) -> dict[int, list[dict[str, Any]]]:
+    """The answers on rows of the period."""
+    found: dict[int, list[dict[str, Any]]] = {}
     for row in logged.select(["request_id", "version", "row_id", "prediction"]).to_pylist():
         if row["row_id"] in period:
-            value = known.get(row["row_id"])
-            value = json.loads(sent[row["request_id"]]) if value is None and row["request_id"] in sent else value
-            by_version.setdefault(row["version"], []).append((value, row["prediction"]))
-    return [
-        _figure(
-            task,
-            metric,
-            "logged",
-            version,
-            [label for label, _ in pairs],
-            [prediction for _, prediction in pairs],
-            least=1,
-            classes=classes.get(version, ()),
-        )
-        for version, pairs in sorted(by_version.items())
-    ]
+            found.setdefault(row["version"], []).append(row)
+    return dict(sorted(found.items()))
+
+
+def _of_dataset(label: Any, row_id: str, task: str, classes: Sequence[Any], told: dict[str, None]) -> float | None:
+    if label is None:
+        return None
+    target = as_target(task, label, classes)
+    if target is None:
+        told[f"row {row_id}: {shorten(repr(label), 60)} is no label of a {task} model"] = None
+    return target
+
+
+def _of_answer(
+    row: Mapping[str, Any],
+    known: Mapping[str, Any],
+    task: str,
+    classes: Sequence[Any],
+    feedback: Feedback | None,
+    told: dict[str, None],
+) -> float | None:
+    """The dataset's label of the row that an answer was about, else the caller's; only of mature rows."""
+    if row["row_id"] not in known:
+        return None
+    target = _of_dataset(known[row["row_id"]], row["row_id"], task, classes, told)
+    if target is None and feedback is not None:
+        target, wrong = feedback.target(row["request_id"], task, classes)
+        told.update(dict.fromkeys(wrong))
+    return target
 
 
 def _figure(
@@ -161,38 +179,37 @@ def _figure(
     metric: str,
     role: str,
     version: int,
-    labels: Sequence[Any],
-    predictions: Sequence[str],
+    targets: Sequence[float | None],
+    predictions: Sequence[str | None],
     *,
     least: int,
-    classes: Sequence[Any],
 ) -> Measured:
     import numpy as np
-    import pyarrow as pa
 
     from evergreen.evaluation.metrics import compute
-    from evergreen.training.labels import encode_labels
 
     pairs = [
-        (label, json.loads(prediction))
-        for label, prediction in zip(labels, predictions, strict=True)
-        if label is not None and prediction is not None
+        (target, json.loads(prediction))
+        for target, prediction in zip(targets, predictions, strict=True)
+        if target is not None and prediction is not None
     ]
     value = None
     if len(pairs) >= least:
-        y = encode_labels(task, pa.chunked_array([pa.array([label for label, _ in pairs])]), list(classes))
+        y = np.array([target for target, _ in pairs], dtype=np.float64)
         predicted = [list(p.values()) if isinstance(p, dict) else p for _, p in pairs]
         value = compute(task, y, np.array(predicted, dtype=np.float64)).get(metric)
-    return Measured(role, version, metric, value, len(labels), len(pairs))
+    return Measured(role, version, metric, value, len(targets), len(pairs))
 
 
-def _known_labels(labels: pa.Table, label: str, mature_by: datetime) -> dict[str, Any]:
+def _mature_labels(labels: pa.Table, label: str, mature_by: datetime) -> dict[str, Any]:
+    """Row -> its label, ``None`` where there is none (yet), of the rows that are old enough."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     bound = pa.scalar(mature_by, labels["_event_time"].type)
-    ripe = labels.filter(pc.and_(pc.less(labels["_event_time"], bound), pc.is_valid(labels[label])))
-    return dict(zip(ripe["_row_id"].to_pylist(), ripe[label].to_pylist(), strict=True))
+    ripe = labels.filter(pc.less(labels["_event_time"], bound))
+    found = zip(ripe["_row_id"].to_pylist(), ripe[label].to_pylist(), strict=True)
+    return {row_id: None if value != value else value for row_id, value in found}
 
 
 def _equals(column: pa.ChunkedArray, value: str) -> Any:

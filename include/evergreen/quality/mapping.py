@@ -7,7 +7,8 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from evergreen.errors import SpecError, shorten
-from evergreen.spec.expectations import problems_of
+from evergreen.quality.bounds import exact
+from evergreen.spec.expectations import EXPECTATIONS, ignores_rows, problems_of
 
 if TYPE_CHECKING:
     from evergreen.spec.dataset import Expectation
@@ -26,6 +27,26 @@ _ROWS_TOGETHER = frozenset(
     }
 )
 _OF_THE_TYPE = frozenset({"expect_column_values_to_be_of_type", "expect_column_values_to_be_in_type_list"})
+_JUDGES_THE_KNOWN = frozenset(
+    {"expect_multicolumn_values_to_be_equal", "expect_select_column_values_to_be_unique_within_record"}
+)
+"""Are handed frames in which a null cannot break them (:mod:`evergreen.quality.frames`)."""
+_NEEDS_VALUES = frozenset(
+    {
+        "expect_column_min_to_be_between",
+        "expect_column_max_to_be_between",
+        "expect_column_mean_to_be_between",
+        "expect_column_median_to_be_between",
+        "expect_column_sum_to_be_between",
+        "expect_column_stdev_to_be_between",
+        "expect_column_quantile_values_to_be_between",
+        "expect_column_proportion_of_unique_values_to_be_between",
+        "expect_column_distinct_values_to_be_in_set",
+        "expect_column_most_common_value_to_be_in_set",
+        "expect_column_kl_divergence_to_be_less_than",
+    }
+)
+_BOUNDS = ("min_value", "max_value", "sum_total")
 _A_AND_B = "column_pair_values_a_"
 _SUBJECTS = {
     _A_AND_B: "",
@@ -45,6 +66,9 @@ _SUBJECTS = {
 def to_gx(expectation: Expectation, *, temporal: bool = False) -> Any:
     """The Great Expectations object of a declared expectation.
 
+    Unless ``ignore_row_if`` says otherwise, an expectation that compares columns passes over rows with a null in one
+    of them: by itself, Great Expectations would only pass over those with nothing but nulls.
+
     Args:
         expectation: As declared; ``mostly`` and ``severity`` stay ours.
         temporal: Whether its column holds dates or instants: dates as text among the arguments then become instants
@@ -61,8 +85,12 @@ def to_gx(expectation: Expectation, *, temporal: bool = False) -> Any:
     from pydantic.v1 import ValidationError
 
     arguments = {name: _instants(value) if temporal else value for name, value in expectation.args.items()}
+    arguments |= {name: exact(arguments[name]) for name in _BOUNDS if name in arguments}
     if expectation.column is not None:
         arguments["column"] = expectation.column
+    if ignores_rows(expectation.expect) and expectation.expect not in _JUDGES_THE_KNOWN:
+        is_pair = EXPECTATIONS[expectation.expect].shape == "pair"
+        arguments.setdefault("ignore_row_if", "either_value_is_missing" if is_pair else "any_value_is_missing")
     try:
         return gx_class(expectation.expect)(**arguments)
     except (ValidationError, ValueError, TypeError) as error:
@@ -132,6 +160,11 @@ def rule_of(expectation: Expectation) -> str:
     shown = [f"{value}" if len(values) == 1 else f"{name} {value}" for name, value in values.items()]
     rest = ", ".join(shown) + (f" ({', '.join(flags)})" if flags else "")
     return shorten(f"{subject} must {must} {rest.strip()}".rstrip(), 240)
+
+
+def needs_values(expectation: Expectation) -> bool:
+    """Whether it is an aggregate that says nothing of a column without a single value."""
+    return expectation.expect in _NEEDS_VALUES
 
 
 def _bounds(low: Any, high: Any) -> str:

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from evergreen.errors import SpecError, shorten
-from evergreen.quality.mapping import Scope, columns_of, rule_of, scope_of, to_gx
+from evergreen.quality.frames import form_of, frame_of
+from evergreen.quality.mapping import Scope, columns_of, needs_values, rule_of, scope_of, to_gx
 from evergreen.quality.verdict import Outcome, Verdict
 
 if TYPE_CHECKING:
-    import pandas as pd
     import pyarrow as pa
 
     from evergreen.spec.dataset import Expectation
@@ -36,9 +36,11 @@ def validate(rows: pa.Table, expectations: Sequence[Expectation], *, chunk_rows:
     """Checks rows against expectations.
 
     Expectations that look at one row at a time run chunk by chunk; those that compare rows or aggregate them see all
-    rows at once (of the columns that they need). As in Great Expectations, rows without a value count neither as
-    holding nor as breaking, except for ``not_be_null``. Columns that begin with ``__`` are left out. Without rows, a
-    column's aggregates are not judged.
+    rows at once (of the columns that they need). A null passes what is not about nulls: rows without a value count
+    neither as holding nor as breaking, except for ``not_be_null``, and of rules about several columns those of which
+    the known values decide nothing (unless ``ignore_row_if`` says otherwise). Columns that begin with ``__`` are left
+    out. Without rows a column's aggregates are not judged, nor without a single value those that need one. Whole
+    numbers are compared as such, however large and whether there are nulls beside them or not.
 
     Args:
         rows: User columns.
@@ -52,27 +54,20 @@ def validate(rows: pa.Table, expectations: Sequence[Expectation], *, chunk_rows:
     for each in expectations:
         _refuse_unknown_columns(each, rows)
     objects = [to_gx(each, temporal=_is_temporal(each, rows)) for each in expectations]
-    scopes = [scope_of(each) for each in expectations]
-    tallies = [_Tally() for _ in expectations]
     for number, each in enumerate(objects):
         each.meta = {"number": number}
+    scopes = [scope_of(each) for each in expectations]
+    tallies = [_Tally() for _ in expectations]
 
     def chosen(*wanted: Scope) -> list[int]:
         return [number for number, scope in enumerate(scopes) if scope in wanted]
 
-    if (per_row := chosen("per_row")) and rows.num_rows:
-        chunked = rows.select(_columns(rows, (expectations[number] for number in per_row)))
+    for numbers in _alike(expectations, chosen("per_row")) if rows.num_rows else ():
         for start in range(0, rows.num_rows, chunk_rows):
-            frame = _frame(chunked.slice(start, chunk_rows), start)
-            _run(frame, [objects[number] for number in per_row], tallies)
-    whole = [
-        number
-        for number in chosen("rows_together", "aggregate")
-        if rows.num_rows or not columns_of(expectations[number])
-    ]
-    if whole:
-        needed = _columns(rows, (expectations[number] for number in whole))
-        _run(_frame(rows.select(needed), 0), [objects[number] for number in whole], tallies)
+            _run(rows, [expectations[n] for n in numbers], [objects[n] for n in numbers], tallies, start, chunk_rows)
+    whole = [number for number in chosen("rows_together", "aggregate") if _can_be_judged(expectations[number], rows)]
+    for numbers in _alike(expectations, whole):
+        _run(rows, [expectations[n] for n in numbers], [objects[n] for n in numbers], tallies)
     return _merge(rows, expectations, scopes, tallies)
 
 
@@ -105,25 +100,36 @@ def _columns(rows: pa.Table, expectations: Iterable[Expectation]) -> list[str]:
     return [name for name in rows.column_names if name in needed] or list(rows.column_names[:1])
 
 
-def _frame(rows: pa.Table, start: int) -> pd.DataFrame:
-    """Rows as pandas, indexed by their number; instants and dates without zone, in UTC."""
-    import pandas as pd
-    import pyarrow as pa
-
-    columns = {}
-    for part in rows.schema:
-        value = rows[part.name]
-        if pa.types.is_timestamp(part.type):
-            value = value.cast(pa.timestamp("us", tz=part.type.tz)).cast(pa.int64()).cast(pa.timestamp("us"))
-        columns[part.name] = value.to_pandas(date_as_object=False, integer_object_nulls=False)
-    index = pd.RangeIndex(start, start + rows.num_rows)
-    frame = pd.DataFrame(columns, copy=False)
-    return frame.set_axis(index) if columns else pd.DataFrame(index=index)
+def _can_be_judged(expectation: Expectation, rows: pa.Table) -> bool:
+    """Whether there is anything to judge: a column's aggregates want rows, and most of them a value."""
+    names = columns_of(expectation)
+    if not rows.num_rows:
+        return not names
+    return not needs_values(expectation) or any(rows[name].null_count < rows.num_rows for name in names)
 
 
-def _run(frame: pd.DataFrame, objects: list[Any], tallies: list[_Tally]) -> None:
+def _alike(expectations: Sequence[Expectation], numbers: Iterable[int]) -> list[list[int]]:
+    """Expectations that can be handed the same frame; those of which it depends on their columns stand alone."""
+    groups: dict[tuple[Any, ...], list[int]] = {}
+    for number in numbers:
+        form = form_of(expectations[number])
+        alone = columns_of(expectations[number]) if form in ("next_known", "told_apart") else ()
+        groups.setdefault((form, *alone), []).append(number)
+    return list(groups.values())
+
+
+def _run(
+    rows: pa.Table,
+    expectations: Sequence[Expectation],
+    objects: list[Any],
+    tallies: list[_Tally],
+    start: int = 0,
+    count: int | None = None,
+) -> None:
     from great_expectations import ExpectationSuite
 
+    part = rows.select(_columns(rows, expectations)).slice(start, count)
+    frame = frame_of(part, start, form_of(expectations[0]))
     suite = ExpectationSuite(name="rows", expectations=objects)
     batch = _batch_definition().get_batch({"dataframe": frame})
     result_format = {

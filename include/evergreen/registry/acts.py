@@ -1,4 +1,4 @@
-"""What a person asks for by ``<model>.rollback``: read, checked, done."""
+"""What a person asks for by ``<model>.rollback``: read, checked, and, in the ledger, done."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from evergreen.registry.rollback import release, roll_back
 from evergreen.store.history import Promotion
 from evergreen.store.store import Store
 
-ActionName = Literal["roll_back", "promote", "release"]
+ActionName = Literal["roll_back", "promote", "release", "withdraw"]
 MAX_REASON = 500
 """Characters of a reason."""
 
@@ -22,34 +22,46 @@ _EXAMPLE = '{"action": "roll_back", "reason": "wrong fares since Monday"}'
 
 @dataclass(frozen=True)
 class Act:
-    """A person's act; ``version`` is ``None`` for a release and for a rollback to the last good version."""
+    """A person's act.
+
+    Attributes:
+        version: ``None`` for a release, a withdrawal, and a rollback to the last good version.
+        request: Id of the request to withdraw.
+    """
 
     action: ActionName
     reason: str
     version: int | None = None
+    request: int | None = None
 
 
 def parse_rollback_conf(conf: Mapping[str, Any]) -> Act:
-    """Reads ``{"action": "roll_back" | "promote" | "release", "version"?, "reason"}``.
+    """Reads ``{"action": "roll_back" | "promote" | "release" | "withdraw", "version"?, "request"?, "reason"}``.
 
     Raises:
         UserError: Naming every field that is wrong, its rule, its value and the remedy.
     """
-    errors = [*_unknown_keys(conf), *_action_errors(conf), *_version_errors(conf), *_reason_errors(conf)]
+    errors = [
+        *_unknown_keys(conf),
+        *_action_errors(conf),
+        *_version_errors(conf),
+        *_request_errors(conf),
+        *_reason_errors(conf),
+    ]
     if len(errors) == 1:
         raise errors[0]
     if errors:
         raise UserError("conf", f"has {len(errors)} mistakes: " + " ".join(map(str, errors))[:-1])
-    return Act(cast(ActionName, conf["action"]), _one_line(conf["reason"]), conf.get("version"))
+    return Act(cast(ActionName, conf["action"]), _one_line(conf["reason"]), conf.get("version"), conf.get("request"))
 
 
 def perform(
     store: Store, model: str, act: Act, *, actor: str, as_of: str, as_of_time: datetime, key: str | None = None
 ) -> Promotion:
-    """Does what the person asked for, once per ``key``.
+    """Does what the person asked for in the ledger, once per ``key``.
 
     Raises:
-        UserError: When the ledger does not allow it.
+        UserError: When the ledger does not allow it, or knows no such act.
         Superseded: When somebody else decided at the same moment.
     """
     if act.action == "promote" and act.version is not None:
@@ -58,6 +70,8 @@ def perform(
         )
     if act.action == "release":
         return release(store, model, actor=actor, reason=act.reason, as_of=as_of, as_of_time=as_of_time, key=key)
+    if act.action == "withdraw":
+        raise UserError("conf.action", "must be one on the ledger", value=act.action, remedy="Withdraw by Requests.")
     return roll_back(
         store,
         model,
@@ -71,7 +85,7 @@ def perform(
 
 
 def _unknown_keys(conf: Mapping[str, Any]) -> list[UserError]:
-    known = ("action", "version", "reason")
+    known = ("action", "version", "request", "reason")
     return [
         UserError(f"conf.{name}", f"is unknown, must be one of {', '.join(known)}", remedy=f"Write {_EXAMPLE}.")
         for name in conf
@@ -91,11 +105,28 @@ def _version_errors(conf: Mapping[str, Any]) -> list[UserError]:
     if version is None:
         remedy = 'Add "version": NUMBER.'
         return [UserError("conf.version", "must be given to promote", remedy=remedy)] if action == "promote" else []
-    if action == "release":
-        return [UserError("conf.version", "must not be given to release", value=version, remedy="Leave it out.")]
-    if isinstance(version, bool) or not isinstance(version, int) or not 1 <= version < 2**31:
+    if action in ("release", "withdraw"):
+        return [UserError("conf.version", f"must not be given to {action}", value=version, remedy="Leave it out.")]
+    if not _is_whole(version, below=2**31):
         return [UserError("conf.version", "must be a whole number from 1", value=version, remedy='Write "version": 3.')]
     return []
+
+
+def _request_errors(conf: Mapping[str, Any]) -> list[UserError]:
+    request, action = conf.get("request"), conf.get("action")
+    if request is None:
+        remedy = 'Add "request": NUMBER; `evergreen requests MODEL` lists them.'
+        return [UserError("conf.request", "must be given to withdraw", remedy=remedy)] if action == "withdraw" else []
+    if action in get_args(ActionName) and action != "withdraw":
+        return [UserError("conf.request", f"must not be given to {action}", value=request, remedy="Leave it out.")]
+    if not _is_whole(request, below=2**63):
+        rule, remedy = "must be a whole number from 1", 'Write "request": 12.'
+        return [UserError("conf.request", rule, value=request, remedy=remedy)]
+    return []
+
+
+def _is_whole(value: object, *, below: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value < below
 
 
 def _reason_errors(conf: Mapping[str, Any]) -> list[UserError]:

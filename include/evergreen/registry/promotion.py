@@ -32,7 +32,10 @@ def promote(
 ) -> Promotion:
     """Makes a candidate that waits the champion, once, if nothing was decided since its rollout began.
 
+    Its newest verdict must stand at ``expected_seq``, and the entry is inserted after that very number.
+
     Args:
+        candidate: Which one; what it was judged on is read from the store.
         expected_seq: The ledger's seq when the rollout began.
         key: What a retry is recognized by; the training's id by default, since a training is promoted once.
 
@@ -47,15 +50,17 @@ def promote(
     stored = ledger.by_key(model, key)
     if stored is not None:
         return stored
-    waiting = candidates(store, model)
-    verdict = promotable(candidate, ledger.entries(model), base_seq=expected_seq, waiting=waiting)
-    if not verdict.ok:
-        raise Superseded(str(verdict))
-    if (candidate.version, candidate.training_id) not in {(each.version, each.training_id) for each in waiting}:
+    entries = ledger.entries(model)
+    waiting = candidates(store, model, entries)
+    known = next((c for c in waiting if (c.version, c.training_id) == (candidate.version, candidate.training_id)), None)
+    verdict = promotable(known or candidate, entries, base_seq=expected_seq, waiting=waiting)
+    if known is None and verdict.codes <= {"stale_verdict"}:
         raise Superseded(
             f"Version {candidate.version} of {model} does not wait to be promoted: its training adopted another, "
             "the gate did not accept it, or its deployment was ended."
         )
+    if known is None or not verdict.ok:
+        raise Superseded(str(verdict))
     entry = ledger.append(
         model,
         expected_seq,
@@ -63,7 +68,11 @@ def promote(
         action="promote",
         actor=actor,
         reason=reason,
-        evidence={"training_id": candidate.training_id, **(evidence or {})},
+        evidence={
+            "training_id": candidate.training_id,
+            "judged_seq": known.judged and known.judged.seq,
+            **(evidence or {}),
+        },
         as_of=candidate.as_of,
         as_of_time=candidate.as_of_time,
         key=key,

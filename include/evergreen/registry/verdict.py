@@ -10,7 +10,9 @@ from evergreen.registry.candidates import Candidate
 from evergreen.store import history
 from evergreen.store.history import Promotion
 
-Code = Literal["superseded", "rolled_back", "served_before", "historic", "held", "newer_candidate_waits"]
+Code = Literal[
+    "superseded", "rolled_back", "served_before", "historic", "held", "newer_candidate_waits", "stale_verdict"
+]
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,8 @@ def promotable(
     """Decides whether a candidate may be promoted, with all reasons against it.
 
     Args:
-        candidate: From an adopted version that the gate accepted.
+        candidate: From an adopted version that the gate accepted. A verdict that no longer stands is a reason where
+            there is no other, since it passes when the candidate is judged again.
         entries: The model's ledger.
         base_seq: The ledger's seq when the rollout began.
         waiting: Other candidates; one that is newer, and may itself be promoted, goes first.
@@ -66,7 +69,18 @@ def promotable(
     ]
     if newer:
         reasons.append(Reason("newer_candidate_waits", f"{name} gives way to the newer version {max(newer)}."))
-    return Verdict(tuple(reasons))
+    return Verdict(tuple(reasons or _stale(candidate, entries, name)))
+
+
+def _stale(candidate: Candidate, entries: Sequence[Promotion], name: str) -> list[Reason]:
+    judged = candidate.judged
+    if judged is None:
+        return [Reason("stale_verdict", f"{name} was judged without a note on which champions: it is judged again.")]
+    if judged.stands(entries):
+        return []
+    then, now = sorted(judged.rivals(entries)), sorted(history.recent_champions(entries, judged.memory))
+    text = f"{name} was judged at seq {judged.seq} against versions {then}, but by now {now} count: it is judged again."
+    return [Reason("stale_verdict", text)]
 
 
 def _own_reasons(candidate: Candidate, entries: Sequence[Promotion], name: str) -> list[Reason]:

@@ -89,22 +89,29 @@ class AirflowApi:
         found = self.get(f"/dags/{dag}/dagRuns", limit=100, order_by="-run_after")["dag_runs"]
         return [run for run in found if key is None or run.get("partition_key") == key]
 
-    def wait_for_key(self, dag: str, key: str, *, seconds: float = 300) -> dict[str, Any]:
+    def wait_for_key(self, dag: str, key: str, *, seconds: float = 300, done: str | None = None) -> dict[str, Any]:
         """Waits until the DAG has run for a key and nothing of that key is under way; gives the newest run.
+
+        Args:
+            done: A task that must have been done, and not skipped, in one of the runs: the newest of these is given.
 
         Raises:
             RunFailed: When that run failed.
             TransientError: When there was no such run in time.
         """
+        chosen: list[dict[str, Any]] = []
 
         def settled() -> bool:
             found = self.runs(dag, key)
-            return bool(found) and all(run["state"] in ("success", "failed") for run in found)
+            if not found or any(run["state"] not in ("success", "failed") for run in found):
+                return False
+            chosen[:] = [run for run in found if done is None or self._did(dag, run, done)][:1]
+            return bool(chosen)
 
         if not self._until(settled, seconds):
             states = [(run["dag_run_id"], run["state"]) for run in self.runs(dag, key)]
             raise TransientError(f"{dag} did not settle for {key} in {seconds:g} s: {states or 'no run'}")
-        return self._checked(dag, self.runs(dag, key)[0])
+        return self._checked(dag, chosen[0])
 
     def wait_for_run(self, dag: str, run_id: str, *, seconds: float = 300) -> dict[str, Any]:
         """Waits for the end of one run.
@@ -132,6 +139,10 @@ class AirflowApi:
     def xcom(self, dag: str, run_id: str, task: str, key: str = "return_value") -> Any:
         """A value that a task pushed."""
         return self.get(f"/dags/{dag}/dagRuns/{run_id}/taskInstances/{task}/xcomEntries/{key}")["value"]
+
+    def _did(self, dag: str, run: dict[str, Any], task: str) -> bool:
+        """Whether a run did a task, or has failed, which is told instead."""
+        return run["state"] == "failed" or self.task_states(dag, run["dag_run_id"]).get(task) == "success"
 
     def _checked(self, dag: str, run: dict[str, Any]) -> dict[str, Any]:
         if run["state"] != "failed":

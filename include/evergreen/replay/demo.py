@@ -74,8 +74,9 @@ class Life:
                 self._wait_for_views_of(dataset, its_key)
         for dataset, its_key in due:
             self.api.wait_for_key(f"{dataset}.ingest", its_key)
-        watched = self.api.wait_for_key(f"{model}.monitor", key)
-        if self._task(f"{model}.monitor", watched, "ring") != "success":
+        monitor = f"{model}.monitor"
+        self.api.wait_for_key(monitor, key, done="monitor")  # a run that only waits for others is not the one
+        if not any(self._task(monitor, run, "ring") == "success" for run in self.api.runs(monitor, key)):
             return
         trained = self.api.wait_for_key(f"{model}.train", key)
         if self._task(f"{model}.train", trained, "register") != "success":

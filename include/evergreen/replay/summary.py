@@ -86,7 +86,7 @@ def _events(store: Store, model: str) -> dict[str, list[dict[str, Any]]]:
         tell(request.as_of, "retrain_requested", None, request.cause, request.reason)
     for training in Trainings(store).of(model):
         tell(training.as_of, "trained", training.adopted_version, ",".join(training.causes), training.training_id[:12])
-    for kind, fine in (("gate", "accept"), ("deployment", "promote")):
+    for kind, fine in (("training", "trained"), ("gate", "accept"), ("deployment", "promote")):
         for decision in decisions.of(model, kind=kind):
             if decision.verdict != fine:
                 tell(decision.as_of, "refused", decision.version, decision.verdict, "; ".join(decision.reasons))

@@ -9,21 +9,25 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Any
 
 import anyio.to_thread
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from evergreen.errors import shorten
+from evergreen.errors import UserError, shorten
+from evergreen.features.request import RequestErrors, plain
 from evergreen.serving.answer import Answer, ModelFailedError, answer
+from evergreen.serving.body import StrictRoute
 from evergreen.serving.follow import Follower
 from evergreen.serving.guard import Guard, RefusedError
+from evergreen.serving.health import Health
 from evergreen.serving.journal import Journal
 from evergreen.serving.keys import Keys
-from evergreen.serving.refusals import add_handlers, invalid_rows
+from evergreen.serving.refusals import add_handlers, invalid_labels, invalid_rows
 from evergreen.serving.routes import Routes, Target
+from evergreen.serving.sequence import Sequence
 from evergreen.serving.shipping import Shipper
 
 log = logging.getLogger(__name__)
@@ -68,7 +72,7 @@ class Label(Strict):
     """The truth of an answered row, once it is known."""
 
     request_id: str = Field(pattern=r"^[0-9a-f]{32}-[0-9]{1,5}$")
-    label: Annotated[float, Field(allow_inf_nan=False)] | int | bool | str
+    label: Any
 
 
 class Feedback(Strict):
@@ -95,7 +99,8 @@ def create_app(
         follower: Follows promotions; none in a test of the interface alone.
         shipper: Brings the logs into the lake; none likewise.
     """
-    began = time.monotonic()
+    reported = Health(routes, predictions, follower, shipper)
+    sequence = Sequence()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -118,6 +123,7 @@ def create_app(
         redoc_url=None,
         responses={status: {"model": ErrorBody} for status in (401, 404, 413, 422, 503, 507)},
     )
+    app.router.route_class = StrictRoute
     app.add_middleware(Guard, keys=keys, max_bytes=MAX_BYTES)
     add_handlers(app)
 
@@ -131,44 +137,16 @@ def create_app(
     @app.get("/health")
     async def health() -> dict[str, Any]:
         """Alive; says what is served, whether promotions are followed and answers logged. Needs no key."""
-        told = {name: _told(target) for name, target in routes.targets().items()}
-        behind = {} if follower is None else dict(follower.faults)
-        unlogged = predictions.failed_lines
-        concerns = [f"{name}: {text}" for name, text in behind.items()]
-        concerns += [
-            f"{name}: {each['fault']}" for name, each in told.items() if "fault" in each and name not in behind
-        ]
-        concerns += [
-            f"{name}: the champion failed on {each['champion_failures']} call(s), which the log explains"
-            for name, each in told.items()
-            if each["champion_failures"]
-        ]
-        if unlogged:
-            concerns.append(f"{unlogged} prediction(s) were answered but not logged: the disk took no more")
-        if routes.unsaved is not None:
-            concerns.append(f"routes.json could not be written: {routes.unsaved}")
-        if shipper is not None and shipper.fault is not None:
-            concerns.append(f"the logs wait on disk ({shipper.waiting()} segments): {shipper.fault}")
-        seen = None if follower is None or follower.last_seen is None else time.monotonic() - follower.last_seen
-        return {
-            "status": "degraded" if concerns else "ok",
-            "concerns": concerns,
-            "models": told,
-            "store_seen_seconds_ago": None if seen is None else round(seen, 1),
-            "uptime_seconds": round(time.monotonic() - began, 1),
-            "unlogged_predictions": unlogged,
-        }
+        return reported.report()
 
     @app.post("/models/{name}/invocations")
     def invoke(name: str, body: Invocation) -> JSONResponse:
         """Predicts; every row has a request id of its own for its label to come."""
-        from evergreen.features.request import RequestErrors
-
         target, now = served(name), datetime.now(UTC)
         try:
             given = answer(target, body.rows, now)
         except RequestErrors as errors:
-            raise invalid_rows(errors) from None
+            raise invalid_rows(errors.errors) from None
         except ModelFailedError as error:
             message = f"no version of {name!r} could answer"
             raise RefusedError(503, "model_failed", message, reason=shorten(str(error), 600)) from error
@@ -189,9 +167,16 @@ def create_app(
     @app.post("/models/{name}/feedback", status_code=202)
     def tell(name: str, body: Feedback) -> dict[str, Any]:
         """Takes labels for earlier answers; whether there was such an answer shows only when they are joined."""
-        served(name)
-        at = datetime.now(UTC).isoformat()
-        lines = [{"request_id": each.request_id, "at": at, "label": json.dumps(each.label)} for each in body.labels]
+        labels, now = _labels(served(name), body.labels), datetime.now(UTC)
+        lines = [
+            {
+                "request_id": each.request_id,
+                "label": json.dumps(label),
+                "received_at": now.isoformat(timespec="microseconds"),
+                "sequence": sequence.next(),
+            }
+            for each, label in zip(body.labels, labels, strict=True)
+        ]
         if not _write(feedback, name, lines):
             message = "the labels were not stored: the disk takes no more; send them again later"
             raise RefusedError(507, "disk_full", message)
@@ -200,14 +185,21 @@ def create_app(
     return app
 
 
-def _told(target: Target) -> dict[str, Any]:
-    told: dict[str, Any] = {
-        "version": target.answers,
-        "seq": target.route.seq,
-        "champion": target.route.version,
-        "champion_failures": target.failures,
-    }
-    return told if target.fault is None else {**told, "fault": target.fault}
+def _labels(target: Target, sent: list[Label]) -> list[Any]:
+    """The labels as the model's dataset would hold them."""
+    served = target.champion or target.fallback
+    if served is None:
+        message = f"no version of {target.route.model!r} can be loaded, so its labels were not stored: send them again"
+        raise RefusedError(503, "model_failed", message, reason=target.fault)
+    labels, errors = [], []
+    for number, each in enumerate(sent):
+        try:
+            labels.append(served.label.read(each.label))
+        except ValueError as error:
+            errors.append(UserError(f"labels[{number}].label", str(error), value=plain(each.label)))
+    if errors:
+        raise invalid_labels(errors)
+    return labels
 
 
 def _lines(

@@ -12,6 +12,9 @@ from types import FrameType
 from evergreen.errors import UserError
 from evergreen.settings import Settings
 
+CONNECTIONS = 2
+"""To the store: of the thread that follows and the one that beats."""
+
 
 def serve(environ: Mapping[str, str]) -> None:
     """Serves until SIGTERM or SIGINT; requests under way are answered first.
@@ -35,7 +38,8 @@ def serve(environ: Mapping[str, str]) -> None:
     settings = Settings.from_env(environ)
     host, port = environ.get("EVERGREEN_GATEWAY_HOST", "127.0.0.1"), _port(environ)
     folder = settings.home / "gateway"
-    store, lake, routes = Store(settings.store_url), Lake(settings.lake), Routes(folder)
+    store = Store(settings.store_url, connections=CONNECTIONS)
+    lake, routes = Lake(settings.lake), Routes(folder, room=settings.gateway_versions_in_memory)
     journals = {kind: Journal(folder / "log" / kind) for kind in ("predictions", "feedback")}
     app = create_app(
         routes=routes,

@@ -49,7 +49,12 @@ class Guard:
             answer.headers["WWW-Authenticate"] = "Bearer"
             await answer(scope, receive, send)
             return
-        if int(headers.get("content-length") or 0) > self._max_bytes:
+        told = headers.get("content-length") or "0"
+        if not (told.isascii() and told.isdigit()):
+            rule = "the Content-Length must be a number of bytes"
+            await RefusedError(400, "bad_request", rule).response()(scope, receive, send)
+            return
+        if len(told) > 18 or int(told) > self._max_bytes:
             await self._too_large().response()(scope, receive, send)
             return
         taken = 0

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
-from evergreen.errors import shorten
+from evergreen.errors import UserError, shorten
+from evergreen.features.request import plain
 from evergreen.serving.guard import RefusedError
-
-if TYPE_CHECKING:
-    from evergreen.features.request import RequestErrors
 
 MAX_ERRORS = 100
 _KINDS = {404: "not_found", 405: "method_not_allowed"}
@@ -40,28 +38,44 @@ def add_handlers(app: FastAPI) -> None:
         return RefusedError(500, "internal", "the gateway failed; its log says why").response()
 
 
-def invalid_rows(errors: RequestErrors) -> RefusedError:
+def invalid_rows(errors: Sequence[UserError]) -> RefusedError:
     """Rows that are not what the model takes, each with place, rule, value and remedy."""
-    found = [
-        _entry(each.place, each.rule, "" if each.value is None else repr(each.value), each.remedy)
-        for each in errors.errors
-    ]
-    return _invalid("invalid_rows", found)
+    return _invalid("invalid_rows", [_told(each) for each in errors])
+
+
+def invalid_labels(errors: Sequence[UserError]) -> RefusedError:
+    """Labels that cannot be of the model, likewise."""
+    return _invalid("invalid_labels", [_told(each) for each in errors])
+
+
+def invalid_body(request: Request, rule: str, *, value: str | None = None) -> RefusedError:
+    """A body that cannot be read at all."""
+    is_feedback = _is_feedback(request)
+    entry = _entry("body", rule, "" if value is None else repr(value), _remedy("", is_feedback))
+    return _invalid("invalid_labels" if is_feedback else "invalid_rows", [entry])
 
 
 def _of_body(request: Request, error: RequestValidationError) -> RefusedError:
     """A body that is no JSON, or has not the fields that it must have."""
-    is_feedback = request.url.path.endswith("/feedback")
+    is_feedback = _is_feedback(request)
     found = []
     for each in error.errors():
         place = _place(each["loc"])
         if each["type"] == "too_long" and len(each["loc"]) == 2:
             limit = each["ctx"]["max_length"]
             return RefusedError(413, "too_many_rows", f"{place} may have at most {limit} entries; send fewer at once")
-        value = repr(each["input"]) if each["type"] not in ("json_invalid", "missing") else ""
+        value = "" if each["type"] == "missing" else repr(plain(each["input"]))
         rule = f"{each['msg'][:1].lower()}{each['msg'][1:]}"
         found.append(_entry(place, rule, value, _remedy(each["type"], is_feedback)))
     return _invalid("invalid_labels" if is_feedback else "invalid_rows", found)
+
+
+def _is_feedback(request: Request) -> bool:
+    return request.url.path.endswith("/feedback")
+
+
+def _told(error: UserError) -> dict[str, str]:
+    return _entry(error.place, error.rule, "" if error.value is None else repr(error.value), error.remedy)
 
 
 def _remedy(kind: str, is_feedback: bool) -> str:
@@ -79,8 +93,13 @@ def _invalid(kind: str, found: Sequence[dict[str, str]]) -> RefusedError:
 
 
 def _entry(place: str, rule: str, value: str, remedy: str) -> dict[str, str]:
-    entry = {"place": place, "rule": shorten(rule), "value": shorten(value), "remedy": remedy}
-    return {name: text for name, text in entry.items() if text}
+    entry = {"place": shorten(place), "rule": shorten(rule), "value": shorten(value), "remedy": remedy}
+    return {name: _readable(text) for name, text in entry.items() if text}
+
+
+def _readable(text: str) -> str:
+    """Text that can be sent: a caller's lone surrogates are shown, not returned."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def _place(location: Sequence[Any]) -> str:

@@ -1,30 +1,24 @@
-"""What is served, on local disk and in memory: routing, bundles, and the swap from one version to the next."""
+"""Who serves: routes on local disk, their versions by way of the shelf, and the swap from one to the next."""
 
 from __future__ import annotations
 
 import json
 import logging
 import os
-import shutil
-import time
-import uuid
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evergreen.errors import DataError, EvergreenError, shorten
+from evergreen.errors import EvergreenError, shorten
+from evergreen.serving.copies import Copies
 from evergreen.serving.served import Served
+from evergreen.serving.shelf import ROOM, Shelf
 
 if TYPE_CHECKING:
     from evergreen.lake.lake import Lake
 
 log = logging.getLogger(__name__)
-
-KEPT_BUNDLES = 8
-"""So many bundles beyond those in use stay on disk, for a rollback while the lake is away."""
-
-STALE_SECONDS = 3600.0
 
 
 @dataclass(frozen=True)
@@ -44,40 +38,85 @@ class Route:
     fallback_version: int | None = None
     fallback_bundle: str | None = None
 
+    def bundles(self) -> Iterator[tuple[int, str]]:
+        """Version and digest of the champion, then of the fallback if there is one."""
+        yield self.version, self.bundle
+        if self.fallback_version is not None and self.fallback_bundle is not None:
+            yield self.fallback_version, self.fallback_bundle
+
 
 @dataclass
 class Target:
-    """A route with its models in memory.
+    """A route and how its versions do. Counts are for people; threads may lose one.
 
     Attributes:
-        champion: ``None`` when it could not be loaded; then the fallback answers.
-        fault: Why something could not be loaded.
-        failures: Calls on which the champion failed (a count for people; threads may lose one).
+        faults: By digest, why a version could not be loaded; it is asked again when the follower has mended that.
+        failures: Calls on which the champion failed.
+        refused: Calls that were refused for a row from whose values no version could compute.
+        has_answered: Whether the champion has answered any call.
     """
 
     route: Route
-    champion: Served | None
-    fallback: Served | None
-    fault: str | None = None
-    failures: int = field(default=0, compare=False)
+    shelf: Shelf = field(repr=False)
+    faults: dict[str, str] = field(default_factory=dict)
+    failures: int = 0
+    refused: int = 0
+    has_answered: bool = False
+
+    @property
+    def champion(self) -> Served | None:
+        """The champion, loaded if it is not in memory; ``None`` when it cannot be."""
+        return self._taken(self.route.version, self.route.bundle)
+
+    @property
+    def fallback(self) -> Served | None:
+        """The previous good version likewise; ``None`` also when there is none."""
+        route = self.route
+        if route.fallback_version is None or route.fallback_bundle is None:
+            return None
+        return self._taken(route.fallback_version, route.fallback_bundle)
+
+    @property
+    def is_applied(self) -> bool:
+        """Whether the champion was fetched, verified and loaded by this process: what may be acknowledged."""
+        return self.route.bundle not in self.faults and self.shelf.is_proven(self.route.bundle)
 
     @property
     def is_complete(self) -> bool:
-        """Whether all that the route names is loaded."""
-        return self.champion is not None and (self.fallback is not None or self.route.fallback_bundle is None)
+        """Whether all that the route names was."""
+        return not self.faults and all(self.shelf.is_proven(digest) for _, digest in self.route.bundles())
 
     @property
     def answers(self) -> int | None:
-        """The version that answers now, if any can."""
-        if self.champion is not None:
-            return self.route.version
-        return None if self.fallback is None else self.route.fallback_version
+        """The version that answers now, as far as is known without loading any."""
+        return next((version for version, digest in self.route.bundles() if digest not in self.faults), None)
+
+    @property
+    def fault(self) -> str | None:
+        """Why something could not be loaded."""
+        return "; ".join(self.faults.values()) or None
 
     def failed(self, error: Exception) -> None:
         """Counts a call on which the champion failed; tells the first in full."""
         self.failures += 1
         if self.failures == 1:
             log.error("%s version %d failed on a call", self.route.model, self.route.version, exc_info=error)
+
+    def refuse(self, error: Exception) -> None:
+        """Counts a call that was refused for a row's values; tells the first in full."""
+        self.refused += 1
+        if self.refused == 1:
+            log.warning("%s refused a call for the values of a row", self.route.model, exc_info=error)
+
+    def _taken(self, version: int, digest: str) -> Served | None:
+        if digest in self.faults:
+            return None
+        try:
+            return self.shelf.take(digest)
+        except Exception as error:  # whatever it is, the other version must still serve
+            self.faults = {**self.faults, digest: _fault(version, error)}
+            log.error("%s %s", self.route.model, self.faults[digest])
+            return None
 
 
 class Routes:
@@ -87,13 +126,15 @@ class Routes:
 
     Args:
         folder: Local folder of this gateway.
+        room: So many versions are held in memory.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, room: int = ROOM) -> None:
         self.folder = folder
-        self._bundles = folder / "bundles"
-        self._bundles.mkdir(parents=True, exist_ok=True)
+        self.shelf = Shelf(Copies(folder / "bundles"), room)
         self._targets: dict[str, Target] = {}
+        self._before: list[Route] = []
+        self._is_changed = False
         self.unsaved: str | None = None
 
     def target(self, model: str) -> Target | None:
@@ -105,10 +146,8 @@ class Routes:
         return dict(self._targets)
 
     def restore(self) -> None:
-        """Loads what was served last, from local disk alone. What is broken is told, and mended by the follower."""
-        for leftover in self._bundles.glob(".fetch-*"):
-            if time.time() - leftover.stat().st_mtime > STALE_SECONDS:  # not one of another worker, now at it
-                shutil.rmtree(leftover, ignore_errors=True)
+        """Takes up what was served last, from local disk alone; versions are loaded when asked, or by the follower."""
+        self.shelf.copies.sweep()
         path = self.folder / "routes.json"
         try:
             routes = [Route(**fields) for fields in json.loads(path.read_text(encoding="utf-8"))]
@@ -117,115 +156,86 @@ class Routes:
         except (OSError, ValueError, TypeError) as error:
             log.error("Could not read %s, so nothing is served until the store answers: %s", path, error)
             return
-        for route in routes:
-            target = self._load(route, lake=None)
-            self._swap(target)
-            if target.fault is None:
-                log.info("Restored %s version %d (seq %d)", route.model, route.version, route.seq)
-            else:
-                log.error("Did not restore all of %s: %s", route.model, target.fault)
+        self._targets = {route.model: Target(route, self.shelf) for route in routes}
+        log.info("Took up %d route(s) from %s", len(routes), path)
 
-    def apply(self, route: Route, lake: Lake) -> None:
-        """Fetches, checks and warms a route's bundles, then swaps.
+    def apply(self, route: Route, lake: Lake | None, *, save: bool = True) -> None:
+        """Fetches, checks and loads a route's versions, then swaps.
 
         Does nothing when the route is served completely. A champion that cannot be loaded leaves what answers now in
         its place; where nothing answers, the fallback does.
+
+        Args:
+            lake: Where versions are fetched from; ``None`` for local disk alone.
+            save: Whether the routes are written at once; :meth:`save` does it later for many.
 
         Raises:
             EvergreenError: When something of the route could not be loaded; called again it tries again.
         """
         current = self._targets.get(route.model)
-        if current is not None and current.route == route and current.is_complete:
-            return
-        target = self._load(route, lake=lake)
-        better = target.champion is not None or current is None or current.answers is None
-        if better:
-            before = () if current is None else (current.route,)
-            self._save(target)
-            self._swap(target)
-            self._tidy(before)
-            if target.champion is not None and (current is None or current.route != route):
+        is_same = current is not None and current.route == route
+        target = current if current is not None and is_same else Target(route, self.shelf)
+        target.faults = self._proven(route, lake, keep=not is_same)
+        if not is_same and (target.is_applied or current is None or current.answers is None):
+            if current is not None:
+                self._before.append(current.route)
+            self._targets = {**self._targets, route.model: target}
+            self._is_changed = True
+            if target.is_applied:
                 log.info("Serving %s version %d (seq %d)", route.model, route.version, route.seq)
+        if save:
+            self.save()
         if target.fault is not None:
             raise EvergreenError(target.fault)
 
     def save(self) -> None:
-        """Writes ``routes.json`` again if the disk refused it before."""
-        if self.unsaved is not None:
-            self._save()
+        """Writes ``routes.json`` if something changed, or the disk refused it before, and removes old bundles.
 
-    def _swap(self, target: Target) -> None:
-        self._targets = {**self._targets, target.route.model: target}
-
-    def _load(self, route: Route, *, lake: Lake | None) -> Target:
-        now = self._targets.get(route.model)
-        held = {} if now is None else {now.route.bundle: now.champion, now.route.fallback_bundle: now.fallback}
-        faults = []
-
-        def served(version: int | None, digest: str) -> Served | None:
-            try:
-                return held.get(digest) or self._bundle(digest, lake)
-            except Exception as error:  # whatever it is, the other version must still serve
-                faults.append(f"version {version} cannot be loaded: {type(error).__name__}: {shorten(str(error), 400)}")
-                return None
-
-        champion = served(route.version, route.bundle)
-        fallback = None
-        if route.fallback_bundle is not None:
-            fallback = served(route.fallback_version, route.fallback_bundle)
-        return Target(route, champion, fallback, "; ".join(faults) or None)
-
-    def _bundle(self, digest: str, lake: Lake | None) -> Served:
-        folder = self._bundles / digest
-        if folder.is_dir() or lake is None:
-            try:
-                return Served.load(folder)
-            except DataError as error:
-                if lake is None:
-                    raise
-                log.warning("Fetching bundle %s anew: %s", digest[:12], error)
-        self._fetch(digest, lake)
-        return Served.load(folder)
-
-    def _fetch(self, digest: str, lake: Lake) -> None:
-        """Replaces the local copy; a broken one goes only when the new one is here and has the right content."""
-        from evergreen.lake.workspace import thaw
-
-        target, scratch = self._bundles / digest, self._bundles / f".fetch-{uuid.uuid4().hex}"
-        try:
-            fresh = thaw(lake, digest, scratch)
-            if target.is_dir():
-                target.rename(scratch / "broken")
-            try:
-                fresh.rename(target)
-            except OSError:
-                if not target.is_dir():  # else another worker was quicker
-                    raise
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
-
-    def _save(self, target: Target | None = None) -> None:
-        """A full disk keeps no promotion or rollback from being served: it is told, and tried again."""
-        targets = self._targets if target is None else {**self._targets, target.route.model: target}
+        A full disk keeps no promotion or rollback from being served: it is told, and tried again.
+        """
+        if not self._is_changed and self.unsaved is None:
+            return
         scratch = self.folder / f"routes.{os.getpid()}.tmp"
         try:
             with scratch.open("w", encoding="utf-8") as handle:
-                json.dump([asdict(each.route) for each in targets.values()], handle)
+                json.dump([asdict(each.route) for each in self._targets.values()], handle)
                 handle.flush()
                 os.fsync(handle.fileno())
             scratch.replace(self.folder / "routes.json")
         except OSError as error:
-            scratch.unlink(missing_ok=True)
             if self.unsaved is None:
                 log.error("Could not write routes.json, so a restart would serve older versions: %s", error)
             self.unsaved = str(error)
+            _remove(scratch)
         else:
             self.unsaved = None
+        if self._is_changed:
+            self._is_changed = False
+            self._tidy()
 
-    def _tidy(self, before: Iterable[Route]) -> None:
-        """Removes old bundles; those of the route before stay for the calls that are still under way."""
-        routes = [target.route for target in self._targets.values()]
-        used = {digest for route in (*routes, *before) for digest in (route.bundle, route.fallback_bundle)}
-        spare = [folder for folder in self._bundles.glob("[!.]*") if folder.name not in used]
-        for folder in sorted(spare, key=lambda each: each.stat().st_mtime, reverse=True)[KEPT_BUNDLES:]:
-            shutil.rmtree(folder, ignore_errors=True)
+    def _proven(self, route: Route, lake: Lake | None, *, keep: bool) -> dict[str, str]:
+        """Loads what the route names, each once in this process; gives why it could not, by digest."""
+        faults = {}
+        for version, digest in route.bundles():
+            try:
+                self.shelf.prove(digest, lake, keep=keep and digest == route.bundle)
+            except Exception as error:  # whatever it is, the other version must still serve
+                faults[digest] = _fault(version, error)
+        return faults
+
+    def _tidy(self) -> None:
+        """Removes old bundles; those of the routes before stay for the calls that are still under way."""
+        routes = [*(target.route for target in self._targets.values()), *self._before]
+        self._before = []
+        self.shelf.copies.tidy({digest for route in routes for _, digest in route.bundles()})
+
+
+def _fault(version: int, error: Exception) -> str:
+    return f"version {version} cannot be loaded: {type(error).__name__}: {shorten(str(error), 400)}"
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        log.warning("Could not remove %s: %s", path, error)

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evergreen.errors import DataError
 from evergreen.serving.identity import row_id
+from evergreen.serving.labels import LabelType
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from evergreen.features.on_demand import OnDemand
     from evergreen.features.signature import Signature
+    from evergreen.lake.duck import Sessions
     from evergreen.training.bundle import Loaded
 
 log = logging.getLogger(__name__)
@@ -30,17 +32,27 @@ GOLDEN_TOLERANCE = 1e-6
 
 @dataclass(frozen=True)
 class Served:
-    """A loaded bundle and its on-demand views. Safe to share between threads."""
+    """A loaded bundle and its on-demand views. Safe to share between threads.
+
+    Attributes:
+        label: What labels of the model are.
+        is_warm: Whether it answered its own golden row when it was loaded, as if a caller had sent it.
+    """
 
     bundle: Loaded
     signature: Signature
     on_demand: tuple[OnDemand, ...]
     identity: tuple[str, ...]
     event_column: str | None
+    label: LabelType
+    is_warm: bool = field(default=False, init=False)
 
     @classmethod
-    def load(cls, folder: Path) -> Served:
+    def load(cls, folder: Path, sessions: Sessions | None = None) -> Served:
         """Loads a bundle's folder, checks every file's hash and the golden rows, and warms all that answering uses.
+
+        Args:
+            sessions: SQL connections that all versions share; by default its views have their own.
 
         Raises:
             DataError: When the folder is missing, not as it was written, or predicts otherwise than at training.
@@ -56,23 +68,37 @@ class Served:
         made = cls(
             bundle,
             Signature.from_dict(facts["signature"]),
-            tuple(OnDemand(view, bundle.workspace) for view in views),
+            tuple(OnDemand(view, bundle.workspace, sessions) for view in views),
             tuple(facts["identity"]),
             facts["event_time"],
+            LabelType.of(bundle.document),
         )
         made._warm()
         return made
 
-    def frame(self, rows: Sequence[Mapping[str, Any]], now: datetime) -> pa.Table:
-        """The model's columns of rows that a caller sent.
+    def read(self, rows: Sequence[Mapping[str, Any]], now: datetime) -> pa.Table:
+        """Rows that a caller sent, by the declared types.
 
         Raises:
             RequestErrors: Naming every row and field that is not as the model takes it.
-            DataError: When an on-demand view fails on them.
         """
-        from evergreen.features.request import request_frame
+        from evergreen.features.request import read_rows
 
-        return request_frame(self.signature, rows, self.on_demand, now=now)
+        return read_rows(self.signature, rows, self.on_demand, now=now)
+
+    def compute(self, read: pa.Table) -> pa.Table:
+        """The model's columns of what :meth:`read` gave.
+
+        Raises:
+            DataError: When an on-demand view fails; a ``ValuesError`` when it does so for the rows' values.
+        """
+        from evergreen.features.request import computed
+
+        return computed(self.signature, read, self.on_demand)
+
+    def frame(self, rows: Sequence[Mapping[str, Any]], now: datetime) -> pa.Table:
+        """Both at once."""
+        return self.compute(self.read(rows, now))
 
     def predict(self, frame: pa.Table) -> list[Any]:
         """Predictions as JSON values: a number a row, or a mapping of class to probability.
@@ -127,6 +153,7 @@ class Served:
             for count in (1, 2):
                 rows = [{name: golden["rows"][0].get(name) for name in sent}] * count
                 self.predict(self.frame(rows, datetime.now(UTC)))
+            object.__setattr__(self, "is_warm", True)
         except Exception as error:  # columns that are no features are null here, which the views need not take
             log.info("Did not warm %s with a request: %s", self.bundle.model, error)
 

@@ -29,7 +29,7 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
         "request_id": "string", "at": "string", "version": "int64", "seq": "int64", "row_id": "string",
         "prediction": "string", "row": "string", "fallback": "string",
     },
-    "feedback": {"request_id": "string", "at": "string", "label": "string"},
+    "feedback": {"request_id": "string", "label": "string", "received_at": "string", "sequence": "int64"},
 }  # fmt: skip
 """Columns of the lake's tables ``predictions/<model>`` and ``feedback/<model>``."""
 

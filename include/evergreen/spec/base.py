@@ -11,6 +11,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 NAME_PATTERN = r"^[a-z][a-z0-9_]{0,62}$"
 """Resource names: they become file names, tables, DAG ids and URLs."""
 
+SYSTEM_COLUMNS = frozenset({"_row_id", "_row_hash", "_event_time", "_known_at", "_deleted", "_as_of", "_commit"})
+"""The lake's own columns beside a table's (``evergreen.lake.columns.SYSTEM``, as a set)."""
+
 Kind = Literal["dataset", "feature_view", "model"]
 DType = Literal["int", "float", "string", "bool", "timestamp", "date"]
 
@@ -56,6 +59,18 @@ def _column(value: str) -> str:
     return value
 
 
+def _source_column(value: str) -> str:
+    if not value or value != value.strip():
+        raise ValueError("must be a column name: text without a blank before or behind")
+    if value.startswith("__") or value in SYSTEM_COLUMNS:
+        raise ValueError(
+            f"must not begin with __ and be none of {', '.join(sorted(SYSTEM_COLUMNS))}, which are reserved"
+        )
+    return value
+
+
 TimeZone = Annotated[str, AfterValidator(_timezone)]
 Column = Annotated[str, AfterValidator(_column)]
+SourceColumn = Annotated[str, AfterValidator(_source_column)]
+"""A column as a source names it: with dots, blanks and whatever else may stand in a header."""
 Share = Annotated[float, Field(ge=0.0, le=1.0)]

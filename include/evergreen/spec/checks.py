@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import timedelta
+from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
-from evergreen.spec import expectations
-from evergreen.spec.base import Kind, Resource
+from evergreen.spec import expectations, split_checks
+from evergreen.spec.base import DType, Kind, Resource
 from evergreen.spec.dataset import Dataset
 from evergreen.spec.explain import did_you_mean
 from evergreen.spec.feature_view import FeatureView
@@ -17,6 +18,16 @@ from evergreen.spec.source import Field, Problem
 
 _LISTS: dict[Kind, dict[str, Kind]] = {"feature_view": {"reads": "dataset"}, "model": {"features": "feature_view"}}
 _WORDS: dict[Kind, str] = {"dataset": "dataset", "feature_view": "feature view", "model": "model"}
+ENDINGS = (".csv", ".csv.gz", ".csv.zip", ".zip", ".parquet")
+"""Of files, by which their format is told."""
+_LABEL_TYPES: dict[str, tuple[DType, ...]] = {
+    "binary": ("bool", "int", "float"),
+    "multiclass": ("string", "int", "float", "bool"),
+    "regression": ("float", "int", "bool"),
+}
+
+Columns = Mapping[str, DType | None]
+"""A dataset's columns with their types, as far as these are known."""
 
 
 class Referred(NamedTuple):
@@ -34,17 +45,23 @@ class Reference(NamedTuple):
     name: str
 
 
+def declared_columns(dataset: Dataset) -> Columns | None:
+    """A dataset's columns as far as its YAML tells; ``None`` where only its files or its SQL do."""
+    return None if dataset.select is not None or dataset.columns is None else dataset.columns
+
+
 class Others(NamedTuple):
     """The rest of the workspace, as far as a check may ask for it."""
 
     get: Callable[[Kind, str], Referred]
     names: Callable[[Kind], Iterable[str]]
+    columns: Callable[[Dataset], Columns | None] = declared_columns
 
 
 def check(resource: Resource, others: Others) -> list[Problem]:
     """Every problem of a resource whose fields are right one by one."""
     if isinstance(resource, Dataset):
-        return list(_dataset(resource))
+        return list(_dataset(resource, others.columns(resource)))
     if isinstance(resource, FeatureView):
         return list(_view(resource))
     if isinstance(resource, Model):
@@ -73,13 +90,8 @@ def references_of(kind: Kind, data: Mapping[str, Any]) -> tuple[Reference, ...]:
     return tuple(Reference(field, of, name) for field, of, name in found if isinstance(name, str))
 
 
-def columns_of(dataset: Dataset) -> tuple[str, ...] | None:
-    """A dataset's columns as far as its YAML tells; ``None`` where only its files or its SQL do."""
-    return None if dataset.select is not None or dataset.columns is None else tuple(dataset.columns)
-
-
-def _dataset(dataset: Dataset) -> Iterator[Problem]:
-    columns = columns_of(dataset)
+def _dataset(dataset: Dataset, columns: Columns | None) -> Iterator[Problem]:
+    yield from _ending(dataset)
     named: list[tuple[Field, str | None]] = [
         (("event_time",), dataset.event_time),
         (("known_at",), dataset.known_at),
@@ -98,6 +110,16 @@ def _dataset(dataset: Dataset) -> Iterator[Problem]:
             yield problem._replace(field=("expectations", index, *problem.field))
 
 
+def _ending(dataset: Dataset) -> Iterator[Problem]:
+    """A path whose ending tells no format; one without an ending may be a folder, a wildcard may match any."""
+    last = PurePosixPath(dataset.source.path).name.lower()
+    ending = re.search(r"\.[a-z][a-z0-9]*$", last)
+    if dataset.source.format is None and ending is not None and not last.endswith(ENDINGS):
+        rule = f"must end in one of {', '.join(ENDINGS)}, or source.format be given"
+        remedy = "Write format: csv or format: parquet below source, or mend the path."
+        yield Problem(("source", "path"), rule, dataset.source.path, remedy)
+
+
 def _view(view: FeatureView) -> Iterator[Problem]:
     yield from _once("reads", view.reads)
     yield from _once("entity", view.entity)
@@ -113,14 +135,13 @@ def _model(model: Model, others: Others) -> Iterator[Problem]:
             views.append((index, view))
     dataset = others.get("dataset", model.label.dataset).resource
     if isinstance(dataset, Dataset):
-        yield from _label(model, dataset)
+        yield from _label(model, dataset, others.columns(dataset))
     yield from _features(model, views)
-    yield from _times(model)
+    yield from split_checks.check(model)
     yield from _floors(model)
 
 
-def _label(model: Model, dataset: Dataset) -> Iterator[Problem]:
-    columns = columns_of(dataset)
+def _label(model: Model, dataset: Dataset, columns: Columns | None) -> Iterator[Problem]:
     if dataset.event_time is None:
         remedy = f"Give {path_of('dataset', dataset.name)} an event_time, or take another dataset."
         yield Problem(("label", "dataset"), "must be a dataset with an event time", dataset.name, remedy)
@@ -137,6 +158,14 @@ def _label(model: Model, dataset: Dataset) -> Iterator[Problem]:
     if columns is not None and model.label.column not in columns:
         remedy = did_you_mean(model.label.column, columns)
         yield Problem(("label", "column"), f"must be a column of {dataset.name}", model.label.column, remedy)
+    has = (columns or {}).get(model.label.column)
+    allowed = _LABEL_TYPES[model.task]
+    if has is not None and has not in allowed:
+        *others, last = allowed
+        rule = f"must name a column of type {', '.join(others)} or {last}, since the task is {model.task}"
+        of_binary = "Declare it as bool, or derive it in the dataset's select, such as outcome = 'won'."
+        remedy = of_binary if model.task == "binary" else "Derive it in the dataset's select, or take another task."
+        yield Problem(("label", "column"), rule, f"{model.label.column}: {has}", remedy)
 
 
 def _features(model: Model, views: list[tuple[int, FeatureView]]) -> Iterator[Problem]:
@@ -159,24 +188,12 @@ def _features(model: Model, views: list[tuple[int, FeatureView]]) -> Iterator[Pr
         if name not in columns:
             rule = "must be a request column or an output of the feature views"
             yield Problem(("exclude", index), rule, name, did_you_mean(name, columns))
-    if columns and not set(columns) - set(model.exclude):
+    fed = [name for name in columns if name not in model.exclude]
+    for name in model.max_null_of:
+        if name not in fed:
+            yield Problem(("max_null_of", name), "must be a feature of the model", name, did_you_mean(name, fed))
+    if columns and not fed:
         yield Problem(("exclude",), "must leave at least one feature")
-
-
-def _times(model: Model) -> Iterator[Problem]:
-    for name in ("test", "validation"):
-        if getattr(model.split, name) <= timedelta(0):
-            yield Problem(("split", name), "must be longer than nothing", "0", "Write 7d.")
-    kept = model.split.test + model.split.validation
-    rule = "must be longer than split.test and split.validation together, or nothing is left to fit on"
-    if model.retraining.min_history <= kept:
-        yield Problem(("retraining", "min_history"), rule, _days(model.retraining.min_history))
-    if model.window is not None and model.window <= kept:
-        yield Problem(("window",), rule, _days(model.window))
-
-
-def _days(value: timedelta) -> str:
-    return f"{value / timedelta(days=1):g}d"
 
 
 def _floors(model: Model) -> Iterator[Problem]:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from evergreen.spec.base import At, Column, DType, Frozen, Resource, Share, TimeZone
+from evergreen.spec.base import At, DType, Frozen, Resource, Share, SourceColumn, TimeZone
 from evergreen.spec.timing import Duration, shifts_clocks
 
 
@@ -101,7 +101,7 @@ class Expectation(Frozen):
     """
 
     expect: str
-    column: Column | None = None
+    column: SourceColumn | None = None
     severity: Literal["error", "warn"] = "error"
     mostly: Share = 0.0
     args: dict[str, Any] = Field(default_factory=dict)
@@ -120,8 +120,11 @@ class Dataset(Resource):
         owner: Whom to ask; becomes a tag and the tasks' owner in Airflow.
         timezone: IANA name; keys, wall-clock times of the files and ``cron`` are read in it.
         select: SQL on ``source`` (the rows just read); its result are the dataset's columns.
-        columns: Types of the source's columns that are needed; a file without one of them is refused, a row whose
-            value cannot be cast is quarantined. Columns not named here are not read when this is given.
+        columns: Types of the source's columns that are needed, by the names in its header, odd characters and all; a
+            file without one of them is refused, a row whose value cannot be cast is quarantined. Columns not named here
+            are not read when this is given. Without it a column gets a type that loses nothing, or stays text; one
+            without values fits every type and decides none. ``bool`` reads true/false, yes/no, y/n, t/f, on/off, 1/0;
+            ``timestamp`` a date with four digits of the year, a time of day, ``Z`` or an offset, in full or not at all.
         event_time: Column after ``select``; absent for whole snapshots.
         entity: Key columns; a row's identity is these plus the event time, of snapshots these alone.
         dedupe: Of several rows of one identity within a run the one known (or read) last, the first, or none stays.
@@ -130,22 +133,28 @@ class Dataset(Resource):
         late_window: Rows older than the interval's start by more than this are quarantined.
         expectations: What must hold of the rows.
         max_quarantined: Share of the rows read above which the run stops and publishes nothing.
+        max_lost: Share of a whole snapshot's living rows that may be gone from the next one; more stops the run.
+        on_change: What becomes of the history when the definition changed and the source no longer has all of it:
+            ``rebuild`` builds the new table from what is there, ``continue`` goes on in the old table, which leaves a
+            seam. Absent, the run stops and says what is missing.
         retention: Kept for later: nothing is deleted yet.
     """
 
     source: FileSource
     schedule: Schedule
     timezone: TimeZone = "UTC"
-    columns: dict[Column, DType] | None = None
+    columns: dict[SourceColumn, DType] | None = None
     select: str | None = None
-    event_time: Column | None = None
-    entity: tuple[Column, ...] = ()
+    event_time: SourceColumn | None = None
+    entity: tuple[SourceColumn, ...] = ()
     dedupe: Literal["latest", "first", "reject"] = "latest"
     availability_delay: Duration | None = None
-    known_at: Column | None = None
+    known_at: SourceColumn | None = None
     late_window: Duration = timedelta(0)
     expectations: tuple[Expectation, ...] = ()
     max_quarantined: Share = 0.05
+    max_lost: Share = 0.5
+    on_change: Literal["rebuild", "continue"] | None = None
     retention: Duration | None = None
 
     @model_validator(mode="after")

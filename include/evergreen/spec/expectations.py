@@ -92,6 +92,11 @@ EXPECTATIONS: dict[str, Declared] = {
 }
 
 
+def ignores_rows(name: str) -> bool:
+    """Whether an expectation compares columns of a row and so may pass over rows with nulls (``ignore_row_if``)."""
+    return name in EXPECTATIONS and _IGNORE[0] in EXPECTATIONS[name].optional
+
+
 def problems_of(expectation: Expectation) -> list[Problem]:
     """What is wrong with an expectation's name, column and arguments; fields count from the expectation itself."""
     declared = EXPECTATIONS.get(expectation.expect)

@@ -35,7 +35,9 @@ class FeatureView(Resource):
         timestamp: Output column with the event time of a row.
         transform: ``file.sql`` or ``file.py:function`` beside the YAML file. SQL of a materialized view may use the
             parameters ``$start`` and ``$end`` (the interval) and ``$as_of`` (= ``$end``). An output column
-            ``known_at`` says when a row became known; without it, ``timestamp`` plus ``availability_delay``.
+            ``known_at`` says when a row became known; without it, ``timestamp`` plus ``availability_delay``. A Python
+            function gets DataFrames with pandas' nullable types ``Int64``, ``boolean`` and ``string``, with
+            ``float64``, ``datetime64[ns, UTC]`` and Python's dates, whether a column holds nulls or not.
         lookback: How far before the interval's start input rows are handed to the transform.
         ttl: A value older than this at prediction time counts as missing.
         availability_delay: Of a row without a ``known_at`` of its own.

@@ -127,7 +127,7 @@ class _Reader:
                 lines = lines or parse(text)
                 line = lines.line_of(problem.field)
             where = problem.file or file
-            self._errors.append((where, line, _error(problem, where, line)))
+            self._errors.append((where, line, error_of(problem, where, line)))
 
     def workspace(self) -> Workspace:
         """All that was read."""
@@ -256,7 +256,8 @@ def _parsed(kind: Kind, name: str, text: str) -> _Parsed:
     return _Parsed(resource, references_of(kind, data), placed)
 
 
-def _error(problem: Problem, file: str, line: int) -> SpecError:
+def error_of(problem: Problem, file: str, line: int) -> SpecError:
+    """A problem with its place."""
     path = ""
     for part in problem.field:
         path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else part

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
+from evergreen.spec.amounts import Amount, History
 from evergreen.spec.base import At, Column, Frozen, Resource, Share
 from evergreen.spec.timing import Duration
 
@@ -37,16 +38,24 @@ class Label(Frozen):
     delay: Duration = timedelta(0)
 
 
+MIN_FIT_ROWS, MIN_VALIDATION_ROWS = 30, 10
+"""With fewer labelled rows in these parts nothing is trained."""
+
+
 class Split(Frozen):
-    """Time-ordered parts of the labelled rows: fit, then validation (early stopping), then test (the gate's).
+    """Time-ordered parts of the labelled rows: fit, then validation (early stopping), then a gap, then test.
 
     Attributes:
-        test: Length of the last part, which only the gate sees.
-        validation: Length of the part before it.
+        test: The last part, which only the gate sees: ``14d``, ``500 rows``, or ``20%`` of the labelled rows.
+        validation: The part before it, likewise.
+        gap: Time between validation and test that neither uses, since whoever serves was trained at least that long
+            ago; every judged version's training ends at least so long before the judged rows. Absent, the label's
+            delay.
     """
 
-    test: Duration = timedelta(days=14)
-    validation: Duration = timedelta(days=7)
+    test: Amount = timedelta(days=14)
+    validation: Amount = timedelta(days=7)
+    gap: Duration | None = None
 
 
 class LightGBM(Frozen):
@@ -54,7 +63,8 @@ class LightGBM(Frozen):
 
     Attributes:
         kind: Names the trainer.
-        params: LightGBM's own parameters, such as ``learning_rate``; none that reads or writes files.
+        params: LightGBM's own parameters, such as ``learning_rate``; none that reads or writes files. Without
+            ``objective`` it follows from the gate's metric: ``regression_l1`` where that is the mean absolute error.
         rounds: At most so many trees.
         early_stopping_rounds: Stops when the validation rows' metric has not improved for so many.
         seed: Of all that is random.
@@ -75,7 +85,8 @@ class SklearnEstimator(Frozen):
     Attributes:
         kind: Names the trainer.
         estimator: Import path of the class.
-        params: Arguments of the class.
+        params: Arguments of the class. A gradient boosting regressor without ``loss`` learns the absolute error where
+            the gate's metric is that.
         seed: Its ``random_state``.
         threads: Its ``n_jobs``.
     """
@@ -215,8 +226,8 @@ class Retraining(Frozen):
         code: Whether changed files of the model are a cause.
         upstream: Whether rows that changed below what the champion was trained on are a cause.
         cool_down: Least data time between two requests (a first champion and a person's wish are exempt).
-        min_history: No request before that much labelled time: as_of minus the (local) midnight of the first
-            labelled day.
+        min_history: No request before that much labelled time (``28d``: as_of minus the local midnight of the first
+            labelled day) or that many labelled rows (``5000 rows``).
     """
 
     drift: bool = True
@@ -227,7 +238,7 @@ class Retraining(Frozen):
     code: bool = True
     upstream: bool = False
     cool_down: Duration = timedelta(days=1)
-    min_history: Duration = timedelta(days=28)
+    min_history: History = timedelta(days=28)
 
 
 class Compute(Frozen):
@@ -255,6 +266,9 @@ class Model(Resource):
         features: Feature views whose outputs are features.
         exclude: Request columns or outputs that are sent or computed but not fed to the model (keys, mostly).
         window: Only labelled rows this recent are trained on; absent, all.
+        max_null: A training is refused where a larger share of a feature's values is null in the rows that it learns
+            from. Absent, 0.95, and only for features whose source has rows.
+        max_null_of: The same by feature.
         split: How the labelled rows are parted by time.
         trainer: What learns.
         gate: When a candidate may be promoted.
@@ -273,6 +287,8 @@ class Model(Resource):
     features: tuple[str, ...] = ()
     exclude: tuple[Column, ...] = ()
     window: Duration | None = None
+    max_null: Share | None = None
+    max_null_of: dict[Column, Share] = Field(default_factory=dict)
     split: Split = Split()
     trainer: Trainer = LightGBM()
     gate: Gate = Gate()
@@ -297,6 +313,17 @@ class Model(Resource):
     def gate_metric(self) -> str:
         """The metric that the gate decides by."""
         return self.gate.metric or METRICS_OF_TASK[self.task][0]
+
+    @property
+    def gap(self) -> timedelta:
+        """Time that lies free between the end of a training and the rows that it is judged on."""
+        return self.label.delay if self.split.gap is None else self.split.gap
+
+    @property
+    def kept_back(self) -> timedelta:
+        """Time before as_of that is never fitted on: delay, test, gap and validation, as far as these are times."""
+        parts = (self.split.test, self.split.validation)
+        return sum((each for each in parts if isinstance(each, timedelta)), self.label.delay + self.gap)
 
     @property
     def monitoring_metric(self) -> str:

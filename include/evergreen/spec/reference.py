@@ -13,6 +13,12 @@ from evergreen.spec.schema import json_schema
 
 _Schema = Mapping[str, Any]
 _WIDTH = 120
+_WRITTEN = {
+    ("2h", "14d"): "duration",
+    ("28d", "5000 rows"): "duration or rows",
+    ("14d", "500 rows", "20%"): "duration, rows or share",
+}
+"""What a text is that has a form of its own, by the examples of its schema."""
 _PLAIN = {"string": "text", "integer": "whole number", "number": "number", "boolean": "true or false"}
 
 
@@ -78,9 +84,8 @@ def _type(schema: _Schema, root: _Schema) -> str:
     if schema.get("type") == "object":
         values = schema.get("additionalProperties")
         return f"mapping of names to {_several(values, root)}" if isinstance(values, Mapping) else "mapping"
-    if schema.get("examples") == ["2h", "14d"]:
-        return "duration"
-    return f"{_PLAIN[schema['type']]}{_range(schema)}"
+    written = _WRITTEN.get(tuple(schema.get("examples", ())))
+    return written or f"{_PLAIN[schema['type']]}{_range(schema)}"
 
 
 def _several(schema: _Schema, root: _Schema) -> str:

@@ -42,6 +42,7 @@ class Component:
 
 
 POSTGRES = "postgres"
+GATEWAY = "gateway"
 _MIGRATE_STORE = (
     "import os; from evergreen.store.store import Store; Store(os.environ['EVERGREEN_STORE_URL']).migrate()"
 )
@@ -56,7 +57,7 @@ def plan(
     environ: Mapping[str, str],
     migrated: frozenset[str],
 ) -> list[Component]:
-    """All components but PostgreSQL, in start order.
+    """All components but the gateway and PostgreSQL, in start order.
 
     Args:
         instance: Where state stands.
@@ -102,15 +103,27 @@ def plan(
     after = migration("mlflow", str(programs / "mlflow"), "db", "upgrade", address, env={**mlflow, **secret})
     address = f"{environment.url(ports['mlflow'])}/health"
     components.append(Component("mlflow", (str(programs / "mlflow"), "server"), mlflow, after, _http_probe(address)))
-    after = (POSTGRES,)
-    if _exists("evergreen.store.store"):
-        after = migration("evergreen", sys.executable, "-c", _MIGRATE_STORE, env=library)
-    if config.gateway and _exists("evergreen.serving.__main__"):
-        address = f"{environment.url(ports['gateway'])}/health"
-        command = (sys.executable, "-m", "evergreen.serving")
-        env = {**library, **environment.gateway(ports)}
-        components.append(Component("gateway", command, env, after, _http_probe(address)))
+    migration("evergreen", sys.executable, "-c", _MIGRATE_STORE, env=library)
     return components
+
+
+def gateway(
+    instance: Instance,
+    config: Config,
+    passwords: Passwords,
+    ports: Mapping[str, int],
+    store_url: str,
+    environ: Mapping[str, str],
+) -> Component:
+    """The gateway, which waits for nothing: it answers from its local copies and follows the store when that is there.
+
+    Args:
+        store_url: SQLAlchemy URL of the store's database, which need not exist yet.
+    """
+    library = environment.library(instance, config, passwords, ports, store_url)
+    env = {**environment.base(environ), **library, **environment.gateway(ports)}
+    address = f"{environment.url(ports['gateway'])}/health"
+    return Component(GATEWAY, (sys.executable, "-m", "evergreen.serving"), env, (), _http_probe(address))
 
 
 def schemas() -> dict[str, str]:
@@ -148,10 +161,3 @@ def _without_password(address: str) -> tuple[str, dict[str, str]]:
     secret = str(parsed.password)
     bare = parsed._replace(password=None).render_as_string(hide_password=False)
     return bare, {"PGPASSWORD": secret}
-
-
-def _exists(module: str) -> bool:
-    try:
-        return importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:
-        return False

@@ -8,19 +8,28 @@ from pathlib import Path
 from evergreen.errors import UserError
 
 LEAST_FREE_MB = 500
+"""What a start wants."""
+
+LAST_FREE_MB = 50
+"""Below it all but the gateway stops by itself, while it still can."""
+
+
+def free_mb(folder: Path) -> int:
+    """Megabytes that are free on the disk that holds ``folder``, which need not exist yet."""
+    while not folder.exists():
+        folder = folder.parent
+    return int(shutil.disk_usage(folder).free // 2**20)
 
 
 def require_room(folder: Path, least_free_mb: int = LEAST_FREE_MB) -> None:
     """Raises a UserError when the disk that holds ``folder`` (which need not exist yet) is about to be full."""
-    while not folder.exists():
-        folder = folder.parent
-    free_mb = shutil.disk_usage(folder).free // 2**20
-    if free_mb < least_free_mb:
+    free = free_mb(folder)
+    if free < least_free_mb:
         raise UserError(
             f"the disk of {folder}",
             f"must have {least_free_mb} MB free",
-            value=f"{free_mb} MB",
-            remedy="Free some space and start again; nothing was lost.",
+            value=f"{free} MB",
+            remedy="Free some space; nothing was lost.",
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -142,8 +143,13 @@ class Instance:
         return Config(**document) if document else None
 
     def write_config(self, config: Config) -> None:
-        """Keeps the configuration for this start and later ones."""
-        write_private(self.config_file, asdict(config))
+        """Keeps the configuration for this start and later ones; the same again needs no room on the disk."""
+        if self.read_config() != config:
+            write_private(self.config_file, asdict(config))
+
+    def serves(self) -> bool:
+        """Whether the gateway has local copies of something that it served."""
+        return (self.folder / "gateway" / "routes.json").exists()
 
     def read_state(self) -> State | None:
         """What the supervisor wrote last, ``None`` before the first start."""
@@ -155,8 +161,15 @@ class Instance:
         return State(supervisor=Identity(**supervisor) if supervisor else None, parts=parts, **document)
 
     def write_state(self, state: State) -> None:
-        """Replaces the state file at once."""
-        write_private(self.state_file, asdict(state))
+        """Replaces the state file at once; on a full disk in the room that it has."""
+        text = json.dumps(asdict(state), indent=1)
+        try:
+            write_text(self.state_file, text)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            with self.state_file.open("r+") as file:
+                file.write(text.ljust(self.state_file.stat().st_size))
 
 
 @dataclass
@@ -164,12 +177,11 @@ class Part:
     """One component as the supervisor sees it.
 
     Attributes:
-        state: ``waiting``, ``starting``, ``healthy``, ``backing off``, ``failed``, ``done`` (a migration),
-            ``stopped``.
+        state: ``waiting``, ``starting``, ``healthy``, ``backing off``, ``done`` (a migration), ``stopped``.
         pid: Process id while it runs.
         started: Start time of that process, seconds since the epoch.
         restarts: How often it was started again after dying.
-        note: Why it failed.
+        note: Why it died last, or waits.
     """
 
     state: str = "waiting"
@@ -184,12 +196,13 @@ class State:
     """The stack as the supervisor sees it.
 
     Attributes:
-        phase: ``starting``, ``healthy``, ``degraded`` (a part was given up), ``stopping``, ``stopped`` or ``failed``.
+        phase: ``starting``, ``healthy``, ``degraded`` (a part is in trouble, all are still tried), ``stopping``,
+            ``stopped`` or ``failed``.
         mark: Random text that every process of this start carries in its environment.
         supervisor: The supervisor's process.
         ports: Port per server.
         parts: Components by name, in start order.
-        error: Why the start failed, for people.
+        error: Why it is degraded, was so when it stopped, or failed; for people.
     """
 
     phase: str

@@ -62,21 +62,26 @@ class EmbeddedPostgres:
             self._socket = sockets.choose(self.place, os.environ, os.geteuid())
         return self._socket
 
+    @property
+    def is_placed(self) -> bool:
+        """Whether :meth:`settle` has run once, so that addresses are known and stay."""
+        return programs.server_account() is None or (self.folder / "place").exists()
+
     def start(self, timeout_seconds: float = 60.0) -> None:
         """Makes the data if there is none, starts the server and waits until it answers."""
         self.prepare()
         self.spawn()
         self.wait_ready(timeout_seconds)
 
-    def prepare(self) -> None:
-        """Everything before the server's start: folders, initdb at the first time, an old server's remains.
+    def settle(self) -> None:
+        """Makes the folders, and as root chooses, once, where the data stands.
 
         Raises:
-            UserError: The folder belongs to another user, or the data to a version that is not there.
+            UserError: The folder belongs to another user, or what it says is elsewhere is gone.
         """
         sockets.make_private(self.folder)
         account = programs.server_account()
-        if account is not None and not (self.folder / "place").exists():
+        if account is not None and not self.is_placed:
             if (self.folder / "data").exists():
                 raise UserError(str(self.folder), "was made by another user than root", remedy="Remove it or be them.")
             programs.open_folder(programs.SHARED)
@@ -92,8 +97,28 @@ class EmbeddedPostgres:
         self.socket_folder.chmod(0o700)
         if account is not None:
             os.chown(self.socket_folder, account.uid, account.gid)
-        if not (self.data / "PG_VERSION").exists():
+
+    def prepare(self) -> None:
+        """Everything before the server's start: :meth:`settle`, initdb at the first time, an old server's remains.
+
+        Raises:
+            UserError: The folder belongs to another user, the data to a version that is not there, or data that was
+                made is gone or damaged: it is never made anew by itself.
+        """
+        self.settle()
+        made = self.folder / "made"
+        if (self.data / "PG_VERSION").exists():
+            if not made.exists():
+                made.touch(mode=0o600)
+        elif made.exists():
+            raise UserError(
+                f"the data of PostgreSQL in {self.data}",
+                "must have a file PG_VERSION, but it is damaged or gone",
+                remedy="Restore it from a copy; a new instance would begin with an empty database.",
+            )
+        else:
             self._initialise()
+            made.touch(mode=0o600)
         self._end_predecessor()
 
     def spawn(self, env: dict[str, str] | None = None) -> subprocess.Popen[bytes]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import logging
 import os
 import signal
 import subprocess
@@ -23,6 +24,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+log = logging.getLogger("evergreen.stack")
 
 MARK = "EVERGREEN_STACK_MARK"
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
@@ -127,6 +130,23 @@ def signal_group(pid: int, number: int) -> None:
         os.killpg(pid, number)
 
 
+def end_groups(processes: Mapping[str, subprocess.Popen[bytes]], grace_seconds: float) -> None:
+    """Ends children, by name, with their groups: politely, then by force."""
+    for process in processes.values():
+        signal_group(process.pid, signal.SIGTERM)
+    left, began = dict(processes), time.monotonic()
+    while left:
+        patience_ended = time.monotonic() - began > grace_seconds
+        for name, process in list(left.items()):
+            if has_ended(process) or patience_ended:
+                signal_group(process.pid, signal.SIGKILL)  # it, or what it left
+                process.wait()
+                del left[name]
+                how = "killed" if patience_ended else "ended"
+                log.info("%s %s after %.1f s", name, how, time.monotonic() - began)
+        time.sleep(0.02)
+
+
 def has_ended(process: subprocess.Popen[bytes]) -> bool:
     """Whether a child has ended, leaving it unreaped: until ``poll`` its id is given to no other process or group."""
     try:
@@ -135,7 +155,7 @@ def has_ended(process: subprocess.Popen[bytes]) -> bool:
         return True
 
 
-def marked(mark: str, sessions: set[int] | None = None) -> list[Any]:
+def marked(mark: str, sessions: set[int] | None = None, *, spare: str | None = None) -> list[Any]:
     """All live processes (``psutil.Process``) that carry this mark in their environment, without the caller itself.
 
     Airflow's workers and tasks make themselves non-dumpable, so that only root can read their environment. Of those
@@ -144,6 +164,7 @@ def marked(mark: str, sessions: set[int] | None = None) -> list[Any]:
     Args:
         mark: ``a`` stands for ``a`` and for every ``a:…`` (one component of the stack ``a``).
         sessions: Sessions known to be of this mark; those that are met are added.
+        spare: A mark whose processes do not count.
     """
     import psutil
 
@@ -161,7 +182,7 @@ def marked(mark: str, sessions: set[int] | None = None) -> list[Any]:
                 if process.uids().real == os.getuid():
                     hidden.append(process)
                 continue
-            if value == mark or value.startswith(f"{mark}:"):
+            if _carries(value, mark) and not (spare is not None and _carries(value, spare)):
                 found.append(process)
                 if os.getsid(process.pid) == process.pid:
                     sessions.add(process.pid)
@@ -172,11 +193,16 @@ def marked(mark: str, sessions: set[int] | None = None) -> list[Any]:
     return found
 
 
-def sweep(mark: str, *, grace_seconds: float = 5.0, sessions: Iterable[int] = ()) -> int:
+def _carries(value: str, mark: str) -> bool:
+    return value == mark or value.startswith(f"{mark}:")
+
+
+def sweep(mark: str, *, grace_seconds: float = 5.0, sessions: Iterable[int] = (), spare: str | None = None) -> int:
     """Ends every process that carries ``mark``: politely first, by SIGKILL after ``grace_seconds``.
 
     Args:
         sessions: Of components that have ended already, whose children may hide their environment.
+        spare: A mark whose processes are left alone.
 
     Returns:
         How many processes were found.
@@ -184,18 +210,18 @@ def sweep(mark: str, *, grace_seconds: float = 5.0, sessions: Iterable[int] = ()
     import psutil
 
     known = set(sessions)
-    found = marked(mark, known)
+    found = marked(mark, known, spare=spare)
     for process in found:
         with contextlib.suppress(psutil.Error):
             # PostgreSQL: SIGINT ends at once, SIGTERM waits for every client.
             process.send_signal(signal.SIGINT if process.name() == "postgres" else signal.SIGTERM)
     deadline = time.monotonic() + grace_seconds
     while time.monotonic() < deadline:
-        if not marked(mark, known):
+        if not marked(mark, known, spare=spare):
             break
         time.sleep(0.1)
     for _ in range(20):  # what is forked while we kill is met in the next round
-        rest = marked(mark, known)
+        rest = marked(mark, known, spare=spare)
         if not rest:
             break
         for process in rest:

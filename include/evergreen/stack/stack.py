@@ -21,7 +21,8 @@ from types import TracebackType
 from typing import Self
 
 from evergreen.errors import TransientError, UserError
-from evergreen.stack import disk, environment, instances, passwords, ports
+from evergreen.stack import disk, environment, instances, passwords, ports, restart
+from evergreen.stack.components import GATEWAY
 from evergreen.stack.instance import Config, Instance, Part, State
 from evergreen.stack.passwords import Passwords
 from evergreen.stack.postgres import EmbeddedPostgres
@@ -68,14 +69,16 @@ class Stack:
     ) -> None:
         self.stop()
         state = self.instance.read_state()
-        if isinstance(error, Exception) and state is not None and state.phase == "failed":
+        if isinstance(error, Exception) and state is not None and state.error:
             raise TransientError(state.error) from error  # why the servers were gone, rather than that they were
 
-    def start(self, *, detached: bool = False, timeout_seconds: float = 330.0) -> Self:
+    def start(self, *, detached: bool = False, accept_degraded: bool = False, timeout_seconds: float = 330.0) -> Self:
         """Starts everything and returns once it is healthy.
 
         Args:
             detached: The stack outlives this process.
+            accept_degraded: Returns too, with everything left as it is, when only the gateway has come up and has
+                copies to serve from: the rest is tried on, and ``state.error`` says what keeps it.
             timeout_seconds: How long to wait for health.
 
         Returns:
@@ -88,16 +91,19 @@ class Stack:
         self.instance.make()
         if self.instance.is_running():
             raise self.instance.refusal()
-        disk.require_room(self.instance.folder)
-        disk.require_room(EmbeddedPostgres(self.instance.postgres).data)
+        alone = accept_degraded and self.instance.serves() and self._config().gateway
+        if not alone:
+            disk.require_room(self.instance.folder)
+            disk.require_room(EmbeddedPostgres(self.instance.postgres).data)
         last = self.instance.read_state()
         ports.choose(os.environ, last.ports if last else {})  # says what is wrong before anything was started
         self.instance.write_config(self._config())
         _, self.new_passwords = passwords.load_or_generate(self.instance.passwords)
-        instances.remember(self.instance.folder)
+        with contextlib.suppress(OSError) if alone else contextlib.nullcontext():
+            instances.remember(self.instance.folder)
         self._spawn(detached)
         try:
-            self._wait_healthy(timeout_seconds)
+            self._wait(timeout_seconds, alone=alone)
         except BaseException:
             self.stop()
             raise
@@ -219,7 +225,7 @@ class Stack:
             f"Airflow   {self.airflow_url}   user {environment.ADMIN}, password: {secret}",
             f"MLflow    {self.mlflow_url}",
         ]
-        if "gateway" in self.state.parts:
+        if GATEWAY in self.state.parts:
             lines.append(f"Gateway   {self.gateway_url}   API key: see {_shown(self.instance.passwords)}")
         lines.append(f"State     {_shown(self.instance.folder)}   logs in {_shown(self.instance.logs)}")
         return "\n".join(lines)
@@ -260,7 +266,7 @@ class Stack:
             if reader >= 0:
                 os.close(reader)
 
-    def _wait_healthy(self, timeout_seconds: float) -> None:
+    def _wait(self, timeout_seconds: float, *, alone: bool) -> None:
         assert self._supervisor is not None
         began, told = time.monotonic(), set[str]()
         while True:
@@ -274,8 +280,10 @@ class Stack:
                     if part.state in ("healthy", "done") and name not in told:
                         told.add(name)
                         self.on_progress(f"{name} {part.state} after {time.monotonic() - began:.0f} s")
-                if state.phase == "healthy":
+                if state.phase == "healthy" or (alone and _only_serves(state)):
                     return
+                if state.phase == "degraded" and not (alone and _may_serve_yet(state)):
+                    raise TransientError(state.error)
             if time.monotonic() - began > timeout_seconds:
                 raise TransientError(f"not healthy after {timeout_seconds:.0f} s; see {self.instance.logs}")
             time.sleep(0.05)
@@ -290,6 +298,16 @@ class Stack:
         if self._lifeline >= 0:
             os.close(self._lifeline)
             self._lifeline = -1
+
+
+def _only_serves(state: State) -> bool:
+    """Whether the gateway is well and something else is in trouble."""
+    return state.phase == "degraded" and state.parts[GATEWAY].state == "healthy"
+
+
+def _may_serve_yet(state: State) -> bool:
+    """Whether it is not the gateway itself that dies again and again."""
+    return state.parts[GATEWAY].restarts < restart.MOST_DEATHS
 
 
 def _shown(path: Path) -> str:

@@ -3,13 +3,15 @@
 Run as ``python -m evergreen.stack.supervisor <folder> [<descriptor>]``. With a descriptor (the reading end of a pipe
 that the caller holds) it stops as soon as the caller ends, however that happened; without one it stays until SIGTERM.
 
+The gateway comes first, waits for nothing, and goes last. Of the rest nothing is given up: a PostgreSQL that does not
+start, a migration that fails, a disk without room are told (``degraded``) and tried again, while the gateway answers.
+
 It watches processes, not answers: a component that hangs but lives is shown as it is and not restarted.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 import select
@@ -21,26 +23,30 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 
-from evergreen.errors import EvergreenError, TransientError
+from evergreen.errors import EvergreenError, TransientError, UserError
 from evergreen.stack import components as parts_list
-from evergreen.stack import disk, environment, health, passwords, ports, restart
-from evergreen.stack.components import POSTGRES, Component
-from evergreen.stack.instance import Instance, Part, State, write_private
+from evergreen.stack import disk, environment, health, migrations, passwords, ports, restart
+from evergreen.stack.components import GATEWAY, POSTGRES, Component
+from evergreen.stack.guard import Guard
+from evergreen.stack.instance import Config, Instance, Part, State, write_private
+from evergreen.stack.phase import WELL, is_over, phase_of
 from evergreen.stack.postgres import EmbeddedPostgres
-from evergreen.stack.processes import MARK, Identity, has_ended, signal_group, spawn, sweep
+from evergreen.stack.preparing import Preparation
+from evergreen.stack.processes import MARK, Identity, end_groups, has_ended, signal_group, spawn, sweep
 
 log = logging.getLogger("evergreen.stack")
 
 TICK_SECONDS = 0.1
 START_TIMEOUT_SECONDS = 300.0
+POSTGRES_TIMEOUT_SECONDS = 60.0
 STOP_GRACE_SECONDS = 5.0
 DISK_CHECK_SECONDS = 5.0
+SETTLED_SECONDS = 20.0  # a part that was in trouble and has been well for so long is in trouble no more
 RESERVE_BYTES = 65_536  # given back at the end, so that a full disk still takes the reason
-LAST_FREE_MB = 50  # below it the stack stops by itself, while it still can write what happened
 
 
 class Supervisor:
-    """Owns the processes of one instance; single-threaded, because children are told of the end of their thread.
+    """Owns the processes of one instance; starts them from one thread, because children are told of the end of theirs.
 
     Args:
         instance: The instance, whose lock this process holds.
@@ -58,11 +64,16 @@ class Supervisor:
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.deaths: dict[str, list[float]] = {}
         self.not_before: dict[str, float] = {}
+        self.troubles: dict[str, str] = {}
+        self.shortage = ""
         self.stopping = False
-        self._reserve = instance.folder / ".reserve"
+        self._config: Config | None = None
+        self._secrets: passwords.Passwords | None = None
+        self._preparation: Preparation | None = None
         self._schemas: dict[str, str] = {}
-        self._watchdog: subprocess.Popen[bytes] | None = None
-        self._pipe = -1
+        self._reserve = instance.folder / ".reserve"
+        self._guard = Guard(self.state.mark)
+        self._began = self._checked_disk = time.monotonic()
 
     def run(self) -> int:
         """Starts everything, watches until told to stop, stops everything; the process's exit code."""
@@ -70,8 +81,10 @@ class Supervisor:
             signal.signal(number, self._ask_to_stop)
         code = 0
         try:
-            self._start()
-            self._watch()
+            self._begin()
+            while not self.stopping:
+                self._tick()
+                self._pause()
         except (EvergreenError, OSError) as error:
             code = 1
             self.state.phase = "failed"
@@ -84,64 +97,95 @@ class Supervisor:
     def _ask_to_stop(self, number: int, frame: FrameType | None) -> None:
         self.stopping = True
 
-    def _start(self) -> None:
-        self._require_room(disk.LEAST_FREE_MB)
+    def _begin(self) -> None:
+        """What must be there for anything; the gateway is the first to start after it."""
         before = self.instance.read_state()
         if before is not None:
             sweep(before.mark)  # the rest of a stack that was killed a moment ago
-        config = self.instance.read_config()
+        config = self._config = self.instance.read_config()
         if config is None:
             raise TransientError(f"{self.instance.config_file} is missing")
-        secrets, _ = passwords.load_or_generate(self.instance.passwords)
+        secrets = self._secrets = passwords.load_or_generate(self.instance.passwords)[0]
         self.state.ports = ports.choose(self.environ, before.ports if before else {})
+        if not self.postgres.is_placed:
+            self.postgres.settle()  # never done before, so that the gateway has nothing to serve without it
+        self._guard.look()
+        if config.gateway:
+            store_url = self.postgres.url("evergreen", secrets.databases["evergreen"])
+            arguments = (self.instance, config, secrets, self.state.ports, store_url, self.environ)
+            self._add(parts_list.gateway(*arguments))
+            self._start_what_may()
+        with contextlib.suppress(OSError):
+            self._reserve.touch(mode=0o600)
+            self._reserve.write_bytes(bytes(RESERVE_BYTES))
         self.state.parts[POSTGRES] = Part()
-        self._reserve.touch(mode=0o600)
-        self._reserve.write_bytes(bytes(RESERVE_BYTES))
-        self._guard()
-        self._save()
-        began = time.monotonic()
-        self.postgres.prepare()
-        self._start_postgres()
-        self.postgres.wait_ready()
-        relaxed = {"synchronous_commit": "off"}  # Airflow's own bookkeeping may lose the last moment in a power cut
-        urls = {
-            name: self.postgres.create_database(name, secret, settings=relaxed if name == "airflow" else None)
-            for name, secret in secrets.databases.items()
-        }
-        self.state.parts[POSTGRES].state = "healthy"
-        log.info("PostgreSQL answered after %.1f s", time.monotonic() - began)
-        write_private(self.instance.airflow_home / "simple_auth_passwords.json", {environment.ADMIN: secrets.airflow})
-        self._schemas = parts_list.schemas()
-        listed = parts_list.plan(self.instance, config, secrets, self.state.ports, urls, self.environ, self._migrated())
-        self.components = {component.name: component for component in listed}
-        self.state.parts.update({component.name: Part() for component in listed})
+        self._look_at_room(disk.LEAST_FREE_MB)
+        self._judge()
         self._save()
 
-    def _watch(self) -> None:
-        began, checked_disk = time.monotonic(), time.monotonic()
-        while not self.stopping:
-            changed = self._look_for_deaths() | self._start_what_may() | self._look_for_health()
-            waited = time.monotonic() - began
-            if self.state.phase == "starting":
-                if all(part.state in ("healthy", "done") for part in self.state.parts.values()):
-                    self.state.phase, changed = "healthy", True
-                    self._note_migrated()
-                    log.info("The stack was healthy after %.1f s", waited)
-                elif waited > START_TIMEOUT_SECONDS:
-                    late = [name for name, part in self.state.parts.items() if part.state not in ("healthy", "done")]
-                    raise TransientError(
-                        f"{', '.join(late)} not healthy after {waited:.0f} s; see {self.instance.logs}"
-                    )
-            if time.monotonic() - checked_disk > DISK_CHECK_SECONDS:
-                checked_disk = time.monotonic()
-                self._require_room(LAST_FREE_MB)
-            if changed:
-                self._save()
-            self._pause()
+    def _tick(self) -> None:
+        """One look at everything. Whatever fails here is told and tried again: the gateway must not end by it."""
+        try:
+            changed = self._look_for_deaths()
+            if time.monotonic() - self._checked_disk > DISK_CHECK_SECONDS:
+                changed |= self._look_at_room(disk.LEAST_FREE_MB if self.shortage else disk.LAST_FREE_MB)
+            if not self.shortage:
+                changed |= self._look_after_postgres()
+            changed |= self._start_what_may() | self._look_for_health()
+            self.troubles.pop("the supervisor", None)
+        except (EvergreenError, OSError) as error:
+            if "the supervisor" not in self.troubles:
+                log.exception("The supervisor failed and goes on")
+            self.troubles["the supervisor"] = f"the supervisor failed: {error}"
+            changed = True
+        if self._judge() or changed:
+            self._save()
 
-    def _require_room(self, least_free_mb: int) -> None:
-        for folder in (self.instance.folder, self.postgres.data):  # as root the data may stand on another disk
-            disk.require_room(folder, least_free_mb)
+    def _judge(self) -> bool:
+        """Brings the phase up to date; gives whether it or its reasons have changed."""
+        state, waited = self.state, time.monotonic() - self._began
+        for name, part in state.parts.items():
+            if is_over(part, time.time(), settled_seconds=SETTLED_SECONDS):
+                self.troubles.pop(name, None)
+        if state.phase == "starting" and waited > START_TIMEOUT_SECONDS:
+            for name, part in state.parts.items():
+                if part.state not in WELL:
+                    text = f"{name} is not healthy after {waited:.0f} s; see {self.instance.logs}"
+                    self.troubles.setdefault(name, text)
+        told = [text for text in (self.shortage, *self.troubles.values()) if text]
+        before = (state.phase, state.error)
+        state.phase, state.error = phase_of(state.parts, told, state.phase), "\n".join(told)
+        if state.phase != before[0]:
+            log.info("The stack is %s after %.1f s", state.phase, waited)
+            if state.phase == "healthy":
+                with contextlib.suppress(OSError):  # else the next start migrates again, which finds nothing to do
+                    migrations.note(self.instance, self._schemas)
+        if state.error not in ("", before[1]):
+            log.error("In trouble: %s", state.error)
+        return (state.phase, state.error) != before
+
+    def _look_at_room(self, least_free_mb: int) -> bool:
+        """Stops all but the gateway when the disk is about to be full, and lets it start again when there is room."""
+        self._checked_disk = time.monotonic()
+        shortage = ""
+        try:
+            for folder in (self.instance.folder, self.postgres.data):  # as root the data may stand on another disk
+                disk.require_room(folder, least_free_mb)
+        except UserError as error:
+            shortage = f"All but the gateway waits for room: {error}"
+        if bool(shortage) == bool(self.shortage):
+            return False
+        self.shortage = shortage
+        if shortage:
+            log.error("%s", shortage)
+            self._end_rest()
+        else:
+            log.info("There is room on the disk again")
+            self._began = time.monotonic()
+        for name, part in self.state.parts.items():
+            if name != GATEWAY and part.state != "done":
+                part.state, part.note = "waiting", "no room on the disk" if shortage else ""
+        return True
 
     def _pause(self) -> None:
         watched = [] if self.lifeline is None else [self.lifeline]
@@ -150,37 +194,86 @@ class Supervisor:
             if ready and not os.read(ready[0], 1):
                 self.stopping = True
 
+    def _add(self, component: Component) -> None:
+        self.components[component.name] = component
+        self.state.parts.setdefault(component.name, Part())
+
+    def _may_start(self, name: str) -> bool:
+        part = self.state.parts[name]
+        if part.state == "backing off":
+            return time.monotonic() >= self.not_before[name]
+        return part.state == "waiting"
+
     def _start_what_may(self) -> bool:
         changed = False
         for name, component in self.components.items():
-            part = self.state.parts[name]
-            if part.state == "backing off" and time.monotonic() < self.not_before[name]:
+            if not self._may_start(name) or (self.shortage and name != GATEWAY):
                 continue
-            if part.state not in ("waiting", "backing off"):
+            if any(self.state.parts[other].state not in WELL for other in component.after):
                 continue
-            if any(self.state.parts[other].state not in ("healthy", "done") for other in component.after):
+            changed = True
+            try:
+                process = spawn(
+                    component.command,
+                    env={**component.env, MARK: self._mark_of(name)},
+                    log=self.instance.logs / f"{name}.log",
+                    cwd=self.instance.folder,
+                )
+            except OSError as error:
+                self._after_failure(name, f"{name} could not be started: {error}", once=component.once)
                 continue
-            process = spawn(
-                component.command,
-                env={**component.env, MARK: self._mark_of(name)},
-                log=self.instance.logs / f"{name}.log",
-                cwd=self.instance.folder,
-            )
             self._note_start(name, process)
-            changed = True
-        if self.state.parts[POSTGRES].state == "backing off" and time.monotonic() >= self.not_before[POSTGRES]:
-            self.postgres.prepare()
-            self._start_postgres()
-            changed = True
         return changed
 
-    def _start_postgres(self) -> None:
-        self._note_start(POSTGRES, self.postgres.spawn({MARK: self._mark_of(POSTGRES)}))
+    def _look_after_postgres(self) -> bool:
+        """Prepares it beside this loop, then starts it; ends a start that does not get ready."""
+        part = self.state.parts[POSTGRES]
+        if self._preparation is not None:
+            if self._preparation.is_alive():
+                return False
+            error, self._preparation = self._preparation.error, None
+            if error:
+                self._after_failure(POSTGRES, f"PostgreSQL cannot be started: {error}")
+            else:
+                self._note_start(POSTGRES, self.postgres.spawn({MARK: self._mark_of(POSTGRES)}))
+            return True
+        if self._may_start(POSTGRES):
+            self._preparation = Preparation(self.postgres)
+            part.state = "starting"
+            return True
+        since = time.time() - (part.started or time.time())
+        if part.state == "starting" and since > POSTGRES_TIMEOUT_SECONDS:
+            self._end_postgres(f"PostgreSQL does not answer after {since:.0f} s.")
+            return True
+        return False
+
+    def _open_databases(self) -> None:
+        """Once PostgreSQL answers: its databases, and the first time the list of what is to run on them."""
+        assert self._config is not None and self._secrets is not None
+        relaxed = {"synchronous_commit": "off"}  # Airflow's own bookkeeping may lose the last moment in a power cut
+        urls = {
+            name: self.postgres.create_database(name, secret, settings=relaxed if name == "airflow" else None)
+            for name, secret in self._secrets.databases.items()
+        }
+        if self._schemas:
+            return
+        write_private(
+            self.instance.airflow_home / "simple_auth_passwords.json", {environment.ADMIN: self._secrets.airflow}
+        )
+        schemas = parts_list.schemas()
+        migrated = set(migrations.done(self.instance, schemas))
+        if not self.postgres.has_tables("mlflow"):
+            migrated.add("mlflow")  # its server makes the tables of an empty database itself
+        where = (self.instance, self._config, self._secrets, self.state.ports)
+        arguments = (*where, urls, self.environ, frozenset(migrated))
+        for component in parts_list.plan(*arguments):
+            self._add(component)
+        self._schemas = schemas
 
     def _note_start(self, name: str, process: subprocess.Popen[bytes]) -> None:
         identity = Identity.of(process.pid)
         part = self.state.parts[name]
-        if part.state == "backing off":
+        if self.deaths.get(name):
             part.restarts += 1
         part.state, part.pid, part.started = "starting", process.pid, identity.started if identity else time.time()
         self.processes[name] = process
@@ -196,48 +289,39 @@ class Supervisor:
             sweep(self._mark_of(name), grace_seconds=0, sessions=[process.pid])  # and those that left its group
             changed = True
             del self.processes[name]
-            part = self.state.parts[name]
-            part.pid = part.started = None
             component = self.components.get(name)
             if component is not None and component.once and code == 0:
-                part.state = "done"
+                part = self.state.parts[name]
+                part.state, part.pid, part.started = "done", None, None
                 if component.opens is not None:
                     component.opens.touch()
                 continue
-            self._after_death(name, code, once=component is not None and component.once)
-        if self._watchdog is not None and self._watchdog.poll() is not None:
-            log.warning("The watchdog died and was started again")
-            self._guard()
+            reason = f"{name} ended with code {code}. {disk.explain(self._tail(name))}".strip()
+            self._after_failure(name, reason, once=component is not None and component.once)
+        self._guard.look()
         return changed
 
-    def _after_death(self, name: str, code: int, *, once: bool) -> None:
-        part = self.state.parts[name]
-        path = self.instance.logs / f"{name}.log"
-        last = disk.tail(path)
-        reason = f"{name} ended with code {code}. {disk.explain(last)}".strip()
-        self.deaths.setdefault(name, []).append(time.monotonic())
-        wait = restart.delay(self.deaths[name], time.monotonic())
-        part.note = reason
-        if self.state.phase == "starting" and (once or len(self.deaths[name]) > 2):
-            raise TransientError(f"{reason} Its log {path} ends with:\n{last}")
-        if wait is None:
-            part.state, self.state.phase = "failed", "degraded"
-            log.error("%s It died too often and was given up; see %s", reason, path)
-            return
-        part.state = "backing off"
-        self.not_before[name] = time.monotonic() + wait
+    def _after_failure(self, name: str, reason: str, *, once: bool = False) -> None:
+        """Plans the next start; one that failed again and again, or a migration, is a trouble that people are told."""
+        part, now = self.state.parts[name], time.monotonic()
+        deaths = self.deaths.setdefault(name, [])
+        deaths.append(now)
+        wait = restart.delay(deaths, now)
+        part.state, part.pid, part.started, part.note = "backing off", None, None, reason
+        self.not_before[name] = now + wait
         log.warning("%s It starts again in %.1f s", reason, wait)
+        if once or restart.recent(deaths, now) > restart.MOST_DEATHS:
+            path = self.instance.logs / f"{name}.log"
+            self.troubles[name] = f"{reason} It is tried again. Its log {path} ends with:\n{self._tail(name)}"
 
     def _look_for_health(self) -> bool:
-        waiting = [name for name, part in self.state.parts.items() if part.state == "starting"]
         report: dict[str, object] | None = None
         changed = False
-        for name in waiting:
-            part = self.state.parts[name]
+        for name, part in list(self.state.parts.items()):
+            if part.state != "starting" or name not in self.processes:
+                continue
             if name == POSTGRES:
-                with contextlib.suppress(TransientError):
-                    self.postgres.wait_ready(timeout_seconds=0)
-                    part.state, changed = "healthy", True
+                changed |= self._is_postgres_ready()
                 continue
             if self.components[name].once:
                 continue
@@ -248,70 +332,69 @@ class Supervisor:
                 log.info("%s is healthy", name)
         return changed
 
-    def _guard(self) -> None:
-        if self._pipe < 0:
-            self._reader, self._pipe = os.pipe()
-        self._watchdog = subprocess.Popen(
-            [sys.executable, "-m", "evergreen.stack.watchdog", str(self._reader), self.state.mark],
-            pass_fds=[self._reader],
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-            cwd="/",
-        )
+    def _is_postgres_ready(self) -> bool:
+        try:
+            self.postgres.wait_ready(timeout_seconds=0)
+        except TransientError:
+            return False
+        try:
+            self._open_databases()
+        except Exception as error:  # psycopg2's among them; whatever it is, it is tried again
+            self._end_postgres(f"PostgreSQL answers, but its databases cannot be made ready: {error}")
+        else:
+            self.state.parts[POSTGRES].state = "healthy"
+            log.info("PostgreSQL is healthy")
+        return True
 
-    def _migrated(self) -> frozenset[str]:
-        path = self.instance.folder / "schemas.json"
-        done = json.loads(path.read_text()) if path.exists() else {}
-        names = {name for name, version in self._schemas.items() if done.get(name) == version}
-        if not self.postgres.has_tables("mlflow"):
-            names.add("mlflow")  # its server makes the tables of an empty database itself
-        return frozenset(names)
-
-    def _note_migrated(self) -> None:
-        write_private(self.instance.folder / "schemas.json", self._schemas)
+    def _end_postgres(self, reason: str) -> None:
+        del self.processes[POSTGRES]
+        self.postgres.stop()
+        self._after_failure(POSTGRES, reason)
 
     def _stop(self, *, failed: bool) -> None:
         self._reserve.unlink(missing_ok=True)
         if not failed:
             self.state.phase = "stopping"
-        self._save_if_possible()
-        others = {name: process for name, process in self.processes.items() if name != POSTGRES}
-        sessions = [process.pid for process in others.values()]
-        for process in others.values():
-            signal_group(process.pid, signal.SIGTERM)
-        began = time.monotonic()
-        while others:
-            patience_ended = time.monotonic() - began > STOP_GRACE_SECONDS
-            for name, process in list(others.items()):
-                if has_ended(process) or patience_ended:
-                    signal_group(process.pid, signal.SIGKILL)  # it, or what it left
-                    process.wait()
-                    del others[name]
-                    log.info(
-                        "%s %s after %.1f s", name, "killed" if patience_ended else "ended", time.monotonic() - began
-                    )
-            time.sleep(0.02)
-        self.postgres.stop()
-        sweep(self.state.mark, sessions=sessions)  # what left its group: Airflow's tasks lead groups of their own
+        self._save()
+        self._end_rest()
+        end_groups(self.processes, STOP_GRACE_SECONDS)  # only the gateway is left
+        sweep(self.state.mark)
         for part in self.state.parts.values():
             part.state, part.pid, part.started = "stopped", None, None
         if not failed:
             self.state.phase = "stopped"
-        self._save_if_possible()
-        if self._watchdog is not None:
-            os.close(self._pipe)
-            self._watchdog.wait()
+        self._save()
+        self._guard.end()
         log.info("The stack stopped")
+
+    def _end_rest(self) -> None:
+        """Ends all but the gateway, PostgreSQL last, and forgets what they died of."""
+        rest = {name: process for name, process in self.processes.items() if name not in (GATEWAY, POSTGRES)}
+        sessions = [process.pid for process in rest.values()]
+        end_groups(rest, STOP_GRACE_SECONDS)
+        if self._preparation is not None:
+            self._preparation.join(POSTGRES_TIMEOUT_SECONDS)
+            self._preparation = None
+        self.postgres.stop()
+        # What left its group: Airflow's tasks lead groups of their own.
+        sweep(self.state.mark, sessions=sessions, spare=self._mark_of(GATEWAY))
+        log.info("All but the gateway has ended")
+        for name, part in self.state.parts.items():
+            if name != GATEWAY:
+                self.processes.pop(name, None)
+                self.deaths.pop(name, None)
+                self.troubles.pop(name, None)
+                part.pid = part.started = None
+
+    def _tail(self, name: str) -> str:
+        return disk.tail(self.instance.logs / f"{name}.log")
 
     def _mark_of(self, name: str) -> str:
         return f"{self.state.mark}:{name}"
 
-    def _save_if_possible(self) -> None:
-        with contextlib.suppress(OSError):  # a full disk must not keep processes running
-            self._save()
-
     def _save(self) -> None:
-        self.instance.write_state(self.state)
+        with contextlib.suppress(OSError):  # a full disk must not keep processes running, nor end them
+            self.instance.write_state(self.state)
 
 
 def main() -> None:

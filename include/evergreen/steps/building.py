@@ -1,80 +1,428 @@
-"""Feature building: build -> publish. Feature tables are row versions, like datasets."""
+"""Feature building: build -> publish. A build covers all that its table lacks, key by key, whoever woke it."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from evergreen.steps import staging, tables
+from evergreen.errors import UserError
+from evergreen.spec.timing import format_key, interval_of
+from evergreen.steps import closing, staging, tables
 from evergreen.steps.context import StepContext
-from evergreen.steps.contract import Outcome, Step
+from evergreen.steps.contract import Outcome, Step, digest
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from evergreen.lake.tables import Keyed
+    from evergreen.spec.dataset import Dataset
+    from evergreen.spec.feature_view import FeatureView
+    from evergreen.store.coverage import Covered
 
 log = logging.getLogger(__name__)
 
+BULK = 3
+"""Of more keys than this the inputs are read once for all."""
+
+
+class Target(NamedTuple):
+    """A view under one definition.
+
+    Attributes:
+        workspace: Digest of the frozen files that define it.
+        table: Its table.
+        datasets: Those that it reads, by name, the first drives; ``sources`` are their tables.
+    """
+
+    view: FeatureView
+    workspace: str
+    table: str
+    datasets: Mapping[str, Dataset]
+    sources: Mapping[str, str]
+
+    @property
+    def driver(self) -> Dataset:
+        """The dataset whose keys it follows."""
+        return self.datasets[self.view.reads[0]]
+
+
+class Key(NamedTuple):
+    """A key to build: the interval that it ends, in UTC."""
+
+    as_of: str
+    start: datetime
+    end: datetime
+
+
+class Plan(NamedTuple):
+    """What a table lacks: keys in their order, and the commit of each source that it will be up to date with."""
+
+    keys: list[Key]
+    commits: dict[str, int]
+
+
+def target_of(ctx: StepContext, name: str, workspace: str) -> Target:
+    """A view as a frozen workspace defines it."""
+    declared = ctx.workspace if workspace == ctx.inp.workspace else ctx.declared(workspace, name)
+    view = declared.views[name]
+    return Target(
+        view,
+        workspace,
+        tables.table_of(ctx, "feature_view", name, workspace),
+        {each: declared.datasets[each] for each in view.reads},
+        {each: tables.table_of(ctx, "dataset", each, workspace) for each in view.reads},
+    )
+
+
+def missing_sources(ctx: StepContext, target: Target) -> list[str]:
+    """Datasets of which nothing is published yet."""
+    return [name for name, table in target.sources.items() if tables.version_of(ctx, table) < 0]
+
+
+def plan(ctx: StepContext, target: Target) -> Plan:
+    """Every key that the table lacks, and every key whose inputs changed since it was built."""
+    from evergreen.store.consumed import Consumed
+    from evergreen.store.coverage import Coverage
+
+    consumed = Consumed(ctx.store)
+    built = {each.as_of: each for each in Coverage(ctx.store).done(target.table)}
+    ingested = Coverage(ctx.store).done(target.sources[target.view.reads[0]])
+    keys = {each.as_of: each.as_of_time for each in ingested}
+    keys |= {key.as_of: key.end for key in _history(ctx, target, ingested, built)}
+    keys |= {each.as_of: each.as_of_time for each in built.values()}
+    stale = {as_of for as_of in keys if as_of not in built}
+    commits = {}
+    for name, table in target.sources.items():
+        version = tables.version_of(ctx, table)
+        commits[table] = ctx.lake.table(table).commit(version)
+        seen = int(consumed.watermark(target.table, table) or 0)
+        if built and commits[table] > seen:
+            changes = ctx.lake.table(table).changes(seen, version)
+            stale |= _touched(target, name, changes, {key: end for key, end in keys.items() if key not in stale})
+    found = [_key(target, as_of) for as_of in stale]
+    return Plan(sorted(found, key=lambda key: (key.end, key.as_of)), commits)
+
+
+def _key(target: Target, as_of: str) -> Key:
+    start, end = interval_of(target.driver.schedule.cron, target.driver.timezone, as_of)
+    return Key(as_of, start, end)
+
+
+def _history(
+    ctx: StepContext, target: Target, ingested: Sequence[Covered], built: Mapping[str, Covered]
+) -> Iterator[Key]:
+    """The keys of the rows that a first load brought, from its own back to the first that is built."""
+    import pyarrow.compute as pc
+
+    first = ingested[0] if ingested else None
+    if first is None or not first.details.get("first_load"):
+        return
+    event_from = first.event_from
+    if event_from is None and not first.reading:  # of a time before readings were noted
+        rows = tables.read(ctx, first.table, [], known_by=first.as_of_time)
+        event_from = pc.min(rows["_event_time"]).as_py()
+    if event_from is None or target.driver.event_time is None:
+        return
+    cron, zone = target.driver.schedule.cron, target.driver.timezone
+    start, _ = interval_of(cron, zone, first.as_of)
+    while start > event_from:
+        key = format_key(start, zone)
+        if key in built:
+            return
+        before, end = interval_of(cron, zone, key)
+        yield Key(key, before, end)
+        start = before
+
+
+def _touched(target: Target, name: str, changes: pa.Table, keys: Mapping[str, datetime]) -> set[str]:
+    """Keys whose look-back holds a changed row that was known at their end."""
+    import pyarrow as pa
+
+    if not changes.num_rows:
+        return set()
+    events, known = (changes[column].cast(pa.int64()).to_numpy() for column in ("_event_time", "_known_at"))
+    is_whole = target.datasets[name].event_time is None
+    stamp = pa.timestamp("us", tz="UTC")
+    earliest = known.min()
+    touched = set()
+    for as_of, end in keys.items():
+        until = pa.scalar(end, stamp).value
+        if until < earliest:
+            continue
+        seen = known <= until
+        if not is_whole:
+            begin = pa.scalar(_key(target, as_of).start - target.view.lookback, stamp).value
+            seen &= (events >= begin) & (events < until)
+        if seen.any():
+            touched.add(as_of)
+    return touched
+
+
+def compute(ctx: StepContext, target: Target, keys: Sequence[Key]) -> tuple[pa.Table, dict[str, UserError]]:
+    """The rows of keys, each as of its own end, with ``__as_of``; and what was wrong with those that failed."""
+    import pyarrow as pa
+
+    from evergreen.features.views import run
+
+    inputs = _Inputs(ctx, target, keys)
+    parts, failed = [], {}
+    for key in keys:
+        try:
+            rows = run(target.view, ctx.thawed(target.workspace), inputs.of(key), key.start, key.end)
+        except UserError as error:
+            failed[key.as_of] = error
+            continue
+        parts.append(rows.append_column("__as_of", pa.array([key.as_of] * rows.num_rows, pa.string())))
+    return _joined(parts), failed
+
+
+class _Inputs:
+    """What a view reads, as it was known at each key's end."""
+
+    def __init__(self, ctx: StepContext, target: Target, keys: Sequence[Key]) -> None:
+        self._ctx, self._target = ctx, target
+        self._bulk: dict[str, pa.Table] | None = None
+        if len(keys) > BULK:
+            first, last = min(key.start for key in keys), max(key.end for key in keys)
+            self._bulk = {
+                name: tables.read(ctx, table, latest=False, known_by=last, **self._bounds(name, Key("", first, last)))
+                for name, table in target.sources.items()
+            }
+
+    def of(self, key: Key) -> dict[str, pa.Table]:
+        """Rows by the dataset's name, in a team's own columns and ``known_at``."""
+        from evergreen.lake.versions import as_known
+
+        found = {}
+        for name, table in self._target.sources.items():
+            bounds = self._bounds(name, key)
+            if self._bulk is None:
+                rows = tables.read(self._ctx, table, known_by=key.end, **bounds)
+            else:
+                rows = as_known(self._bulk[name], key.end, **bounds)
+            found[name] = tables.as_declared(rows)
+        return found
+
+    def _bounds(self, name: str, key: Key) -> dict[str, Any]:
+        if self._target.datasets[name].event_time is None:
+            return {}
+        return {"event_from": key.start - self._target.view.lookback, "event_to": key.end}
+
+
+def _joined(parts: Sequence[pa.Table]) -> pa.Table:
+    import pyarrow as pa
+
+    if not parts:
+        return pa.table({"__as_of": pa.array([], pa.string())})
+    return pa.concat_tables(parts).replace_schema_metadata(parts[0].schema.metadata)
+
 
 def build_depends(ctx: StepContext) -> Mapping[str, Any]:
-    """Depends on the versions of the tables it reads."""
-    return {"tables": {name: ctx.lake.table(f"datasets/{name}").version() for name in ctx.view.reads}}
+    """Depends on what its table lacks and on the versions of the tables it reads."""
+    target = target_of(ctx, ctx.name, ctx.inp.workspace)
+    if missing_sources(ctx, target):
+        return {"missing": missing_sources(ctx, target)}
+    return {"table": target.table, **plan(ctx, target)._asdict()}
 
 
 def build(ctx: StepContext) -> Outcome:
-    """Runs the transform on rows as they were known at as_of, and checks and stages its output."""
-    from evergreen.features.views import run
-
-    start, end = ctx.interval
-    missing = [name for name in ctx.view.reads if not ctx.lake.table(f"datasets/{name}").exists()]
+    """Runs the transform for every key that the table lacks, and checks and stages its output."""
+    _ = ctx.interval  # a wrong key is told as such
+    target = target_of(ctx, ctx.name, ctx.inp.workspace)
+    missing = missing_sources(ctx, target)
     if missing:
-        return Outcome(skip=f"{ctx.name} cannot be built as of {ctx.as_of}: nothing of {', '.join(missing)} is there")
-    inputs = {
-        name: tables.as_declared(
-            ctx.lake.table(f"datasets/{name}").read(
-                known_by=end,
-                event_from=None if ctx.workspace.datasets[name].event_time is None else start - ctx.view.lookback,
-                event_to=None if ctx.workspace.datasets[name].event_time is None else end,
-            )
-        )
-        for name in ctx.view.reads
+        reason = f"{ctx.name} cannot be built as of {ctx.as_of}: nothing of {', '.join(missing)} is there"
+        return closing.skipped(ctx, reason)
+    wanted = plan(ctx, target)
+    rows, failed = compute(ctx, target, wanted.keys)
+    if ctx.as_of in failed or (failed and len(failed) == len(wanted.keys)):
+        raise failed.get(ctx.as_of) or next(iter(failed.values()))
+    for as_of, error in failed.items():
+        log.error("%s could not be built as of %s: %s", ctx.name, as_of, error)
+    keys = [key.as_of for key in wanted.keys if key.as_of not in failed]
+    log.info("Built %d rows of %s for %s: %s", rows.num_rows, ctx.name, ctx.as_of, _named(keys))
+    return Outcome({"count": rows.num_rows, **_staged(ctx, target, wanted, rows, failed)})
+
+
+def _staged(
+    ctx: StepContext, target: Target, wanted: Plan, rows: pa.Table, failed: Mapping[str, UserError]
+) -> dict[str, Any]:
+    """What `publish` needs; the keys travel in the lake, since there may be thousands."""
+    import pyarrow as pa
+
+    keys = [key for key in wanted.keys if key.as_of not in failed]
+    listed = pa.table(
+        {
+            "as_of": pa.array([key.as_of for key in keys], pa.string()),
+            "end": pa.array([key.end for key in keys], pa.timestamp("us", tz="UTC")),
+        }
+    )
+    return {
+        "table": target.table,
+        "rows": staging.put(ctx.lake, rows),
+        "keys": staging.put(ctx.lake, listed),
+        "commits": wanted.commits,
+        "built": len(keys),
+        "failed": sorted(failed)[:20],
     }
-    rows = run(ctx.view, ctx.root, inputs, start, end)
-    log.info("Built %d rows of %s for %s", rows.num_rows, ctx.name, ctx.as_of)
-    by_transform = (rows.schema.metadata or {}).get(b"known_at") == b"transform"
-    return Outcome({"rows": staging.put(ctx.lake, rows), "count": rows.num_rows, "source_known_at": by_transform})
 
 
 def publish_depends(ctx: StepContext) -> Mapping[str, Any]:
     """Depends on what was built."""
+    if (reason := closing.why_nothing(ctx, "build")) is not None:
+        return {"skipped": reason}
     return ctx.inp.inputs["build"]
 
 
 def publish(ctx: StepContext) -> Outcome:
-    """Appends the new and changed rows, exactly once."""
-    from evergreen.lake.rows import with_system_columns
+    """Appends the new and changed rows of all keys, exactly once; then those of definitions that live on."""
     from evergreen.store.resources import Seen
 
-    rows = staging.get(ctx.lake, ctx.inp.inputs["build"]["rows"])
-    _, end = ctx.interval
-    known_at = rows["known_at"].combine_chunks()
-    versions = with_system_columns(
-        rows.drop_columns(["known_at"]),
-        identity=(*ctx.view.entity, ctx.view.timestamp),
-        event_time=ctx.view.timestamp,
-        known_at=known_at,
-        as_of=ctx.as_of,
-    )
-    appended = ctx.lake.table(f"features/{ctx.name}").append_versions(
-        versions,
-        until=end,
-        changed_known_at=end,
-        source_known_at=ctx.inp.inputs["build"]["source_known_at"],
-        full_snapshot=False,
-        tag=ctx.key,
-        point="publish.commit",
-    )
+    if (reason := closing.why_nothing(ctx, "build")) is not None:
+        return closing.nothing(ctx, reason)
+    target = target_of(ctx, ctx.name, ctx.inp.workspace)
+    figures = append(ctx, target, ctx.inp.inputs["build"])
     Seen(ctx.store).note_as_of(ctx.name, ctx.as_of, ctx.as_of_time)
-    figures = {"version": appended.version, "appended": appended.appended, "unchanged": appended.unchanged}
+    closing.published(ctx)
     log.info("Published %s as of %s: %s", ctx.name, ctx.as_of, figures)
-    return Outcome(figures, event={"table": f"features/{ctx.name}", **figures})
+    catch_up_living(ctx)
+    return Outcome(figures, event={"table": target.table, **figures})
+
+
+def append(ctx: StepContext, target: Target, staged: Mapping[str, Any]) -> dict[str, int]:
+    """Writes staged keys into their table and notes what they cover.
+
+    A key that was published from a later state of its inputs meanwhile stays as it is.
+    """
+    from evergreen.steps.readings import Publication, Write
+    from evergreen.store.consumed import Consumed
+    from evergreen.store.coverage import Coverage
+
+    commits: dict[str, int] = staged["commits"]
+    standing = {each.as_of: each for each in Coverage(ctx.store).of(target.table)}
+    rows = staging.get(ctx.lake, staged["rows"])
+    keys = [
+        key
+        for key in staging.get(ctx.lake, staged["keys"]).to_pylist()
+        if not _is_newer(standing.get(key["as_of"]), commits)
+    ]
+    readings = list(readings_of(target, rows, keys))
+    version, figures = ctx.lake.table(target.table).version(), {"appended": 0, "unchanged": 0, "withdrawn": 0}
+    if readings:
+        publication = Publication(
+            ctx,
+            target.table,
+            readings,
+            Write(
+                reading=staged["rows"],
+                tag=digest([target.table, staged["rows"], [key["as_of"] for key in keys], commits]),
+                rows_of=lambda covered: _reading(ctx, target, covered),
+                expected={as_of: each.step_key for as_of, each in standing.items()},
+                details={"commits": commits},
+                source=(rows.schema.metadata or {}).get(b"known_at") == b"transform",
+            ),
+        )
+        publication.plan()
+        appended = publication.append()
+        publication.finish()
+        version = appended.version
+        withdrawn = appended.tombstones + appended.restored
+        figures = {"appended": appended.appended, "unchanged": appended.unchanged, "withdrawn": withdrawn}
+    if not staged["failed"]:
+        consumed = Consumed(ctx.store)
+        for table, commit in commits.items():
+            consumed.mark(target.table, table, str(commit))
+    return {"version": version, **figures, "keys": len(readings)}
+
+
+def _is_newer(standing: Covered | None, commits: Mapping[str, int]) -> bool:
+    """Whether a key stands from a later state of its inputs than ours."""
+    if standing is None:
+        return False
+    theirs = standing.details.get("commits", {})
+    return any(theirs.get(table, 0) > commit for table, commit in commits.items())
+
+
+def _reading(ctx: StepContext, target: Target, covered: Covered) -> pa.Table:
+    """What a key of the view said last."""
+    rows = staging.get(ctx.lake, covered.reading)
+    found = list(readings_of(target, rows, [{"as_of": covered.as_of, "end": covered.as_of_time}]))
+    return found[0].rows
+
+
+def readings_of(target: Target, rows: pa.Table, keys: Sequence[Mapping[str, Any]]) -> Iterator[Keyed]:
+    """Staged rows by key, with the lake's system columns."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    from evergreen.lake.rows import with_system_columns
+    from evergreen.lake.tables import Keyed
+
+    if "known_at" not in rows.column_names:
+        return  # no key gave any row, so not even the columns are known
+    own = rows["__as_of"].combine_chunks()
+    made = with_system_columns(
+        rows.drop_columns(["known_at", "__as_of"]).replace_schema_metadata(None),
+        identity=(*target.view.entity, target.view.timestamp),
+        event_time=target.view.timestamp,
+        known_at=rows["known_at"].combine_chunks(),
+        as_of="",
+    )
+    made = made.set_column(made.schema.get_field_index("_as_of"), "_as_of", own)
+    wanted = pa.array([key["as_of"] for key in keys], pa.string())
+    place = pc.index_in(own, value_set=wanted)
+    order = pc.array_sort_indices(place)  # stable: a key's rows in the order that it gave them; others come last
+    counts = {row["values"]: row["counts"] for row in pc.value_counts(place).to_pylist()}
+    at = 0
+    made = made.take(order)
+    for number, key in enumerate(keys):
+        size = counts.get(number, 0)
+        yield Keyed(made.slice(at, size), key["as_of"], key["end"], key["end"])
+        at += size
+
+
+def catch_up(ctx: StepContext, name: str, workspace: str) -> None:
+    """Builds what a view's table lacks under a frozen workspace, so that nobody reads an unbuilt table."""
+    target = target_of(ctx, name, workspace)
+    if missing_sources(ctx, target):
+        return
+    wanted = plan(ctx, target)
+    if not wanted.keys:
+        return
+    rows, failed = compute(ctx, target, wanted.keys)
+    if len(failed) == len(wanted.keys):
+        raise next(iter(failed.values()))
+    figures = append(ctx, target, _staged(ctx, target, wanted, rows, failed))
+    log.info("Caught up with %s: %s", target.table, figures)
+
+
+def catch_up_views(ctx: StepContext) -> None:
+    """Builds what the tables of the model's views lack, so that an edited or new view has its history when read."""
+    for name in tables.materialized(ctx.workspace, ctx.model):
+        catch_up(ctx, name, ctx.inp.workspace)
+
+
+def catch_up_living(ctx: StepContext) -> None:
+    """Builds this view's tables of earlier definitions that live versions read."""
+    from evergreen.registry.live import live_tables
+
+    def declared(training: Any) -> Any:
+        return ctx.declared(training.workspace, training.model)
+
+    own = tables.view_table(ctx, ctx.name)
+    for table, workspace in live_tables(ctx.store, ctx.name, declared).items():
+        if table == own:
+            continue
+        try:
+            catch_up(ctx, ctx.name, workspace)
+        except UserError as error:
+            log.error("%s, which a live version of a model reads, could not be built: %s", table, error)
+
+
+def _named(keys: Sequence[str]) -> str:
+    return ", ".join(keys) if len(keys) <= 5 else f"{len(keys)} keys from {keys[0]} to {keys[-1]}"
 
 
 BUILD = Step(build, build_depends)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from evergreen.errors import UserError
 from evergreen.settings import Settings
@@ -27,6 +28,26 @@ class StepContext:
 
     def __init__(self, inp: StepInput, settings: Settings, key: str = "") -> None:
         self.inp, self.settings, self.key = inp, settings, key
+        self._declared: dict[tuple[str, str], Workspace] = {}
+        self.tables: dict[tuple[str, str, str], str] = {}
+        """Names of the tables that definitions have, as far as they were asked for."""
+        self.versions: dict[str, int] = {}
+        """Versions of tables that this step reads: each is looked up once, and read at that version ever after."""
+
+    def at(
+        self,
+        as_of: str,
+        *,
+        workspace: str | None = None,
+        inputs: Mapping[str, dict[str, Any]] | None = None,
+        key: str = "",
+    ) -> StepContext:
+        """The same step's context for another key, frozen workspace or inputs; doors that are open are shared."""
+        changed = {"as_of": as_of, "workspace": workspace or self.inp.workspace, "inputs": dict(inputs or {})}
+        other = StepContext(self.inp.model_copy(update=changed), self.settings, key)
+        other.__dict__.update({"lake": self.lake, "store": self.store})
+        other._declared = self._declared
+        return other
 
     def _replace_key(self, key: str) -> StepContext:
         self.key = key
@@ -84,11 +105,14 @@ class StepContext:
 
         return thaw(self.lake, digest, self.settings.home / "cache" / "workspaces")
 
-    def declared(self, digest: str) -> Workspace:
-        """What any frozen workspace declares of this step's resource."""
+    def declared(self, digest: str, name: str | None = None) -> Workspace:
+        """What any frozen workspace declares of a resource (this step's own by default)."""
         from evergreen.spec.loading import load_one
 
-        return load_one(self.thawed(digest), self.name)
+        name = name or self.name
+        if (digest, name) not in self._declared:
+            self._declared[digest, name] = load_one(self.thawed(digest), name)
+        return self._declared[digest, name]
 
     @property
     def dataset(self) -> Dataset:

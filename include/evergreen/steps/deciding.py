@@ -5,13 +5,20 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from datetime import UTC
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
+from evergreen.steps import evidence, tables
 from evergreen.steps.context import StepContext
-from evergreen.steps.contract import Outcome, Step
+from evergreen.steps.contract import Outcome, Step, digest
+
+if TYPE_CHECKING:
+    from evergreen.monitoring.policy import PolicyInputs
 
 log = logging.getLogger(__name__)
+
+MOST_TOLD = 100
+"""At most so many requests are named when it rings."""
 
 
 def decide_depends(ctx: StepContext) -> Mapping[str, Any]:
@@ -22,37 +29,46 @@ def decide_depends(ctx: StepContext) -> Mapping[str, Any]:
 
 
 def decide(ctx: StepContext) -> Outcome:
-    """Gathers the figures, asks the policy, records its answer and writes a request when it says so."""
+    """Gathers the figures, asks the policy, records its answer and writes a request when it says so.
+
+    What was recorded stands: a retry after the request was written finds that request, not a cool-down.
+    """
     from evergreen.monitoring.policy import decide as policy
     from evergreen.store.decisions import Decisions
     from evergreen.store.requests import Requests
 
-    inputs = gather(ctx)
-    decision = policy(inputs)
-    Decisions(ctx.store).record(
-        kind="retraining",
-        resource=ctx.name,
-        as_of=ctx.as_of,
-        as_of_time=ctx.as_of_time,
-        verdict=decision.verdict,
-        figures=decision.figures,
-        reasons=decision.reasons,
-        key=ctx.key,
-        historic=decision.verdict == "historic",
-    )
-    log.info("Retraining of %s as of %s: %s (%s)", ctx.name, ctx.as_of, decision.verdict, "; ".join(decision.reasons))
-    if decision.verdict != "retrain":
-        return Outcome({"verdict": decision.verdict, "reasons": decision.reasons})
+    decisions = Decisions(ctx.store)
+    stood = decisions.by_key(ctx.key)
+    if stood is None:
+        inputs = gather(ctx)
+        decision = policy(inputs)
+        stood = decisions.record(
+            kind="retraining",
+            resource=ctx.name,
+            as_of=ctx.as_of,
+            as_of_time=ctx.as_of_time,
+            verdict=decision.verdict,
+            figures={**decision.figures, "version": inputs.version, "found": decision.found},
+            reasons=decision.reasons,
+            key=ctx.key,
+            historic=decision.verdict == "historic",
+        )
+    verdict, reasons = stood.verdict, list(stood.reasons)
+    log.info("Retraining of %s as of %s: %s", ctx.name, ctx.as_of, verdict)
+    for reason in reasons:
+        log.info("%s", reason)
+    if verdict != "retrain":
+        return Outcome({"verdict": verdict, "reasons": reasons})
     request = Requests(ctx.store).open(
         ctx.name,
         ctx.as_of,
         ctx.as_of_time,
-        cause=",".join(cause.kind for cause in decision.causes),
-        reason="; ".join(cause.reason for cause in decision.causes),
-        dedupe_key=f"{ctx.name}:{ctx.as_of}:policy:{ctx.inp.workspace[:16]}",
-        evidence=decision.figures,
+        cause=",".join(stood.figures["found"]),
+        reason="; ".join(reasons),
+        dedupe_key=f"{ctx.name}:{ctx.as_of}:policy:{digest([ctx.inp.workspace, stood.figures['found']])[:16]}",
+        evidence=stood.figures,
     )
-    return Outcome({"verdict": decision.verdict, "request": request.id, "reasons": decision.reasons})
+    return Outcome({"verdict": verdict, "request": request.id, "reasons": reasons})
 
 
 def ring(ctx: StepContext) -> Outcome:
@@ -63,13 +79,19 @@ def ring(ctx: StepContext) -> Outcome:
     if not waiting:
         verdict = ctx.inp.inputs.get("decide", {})
         return Outcome(skip=f"no retraining of {ctx.name} is requested: {'; '.join(verdict.get('reasons', []))}")
-    return Outcome({"requests": waiting}, event={"requests": waiting})
+    told = {"requests": waiting[-MOST_TOLD:], "open": len(waiting)}
+    return Outcome(told, event=told)
 
 
-def gather(ctx: StepContext) -> Any:
-    """Everything that the policy weighs, read from store and lake by the data clock."""
+def gather(ctx: StepContext) -> PolicyInputs:
+    """Everything that the policy weighs, read from store and lake by the data clock.
+
+    Of drift and decay that is what was found of the champion since it serves: what an earlier champion, or this one
+    before another, was found to do says nothing about it.
+    """
+    from evergreen.monitoring.evidence import Value
     from evergreen.monitoring.policy import PolicyInputs
-    from evergreen.registry.candidates import gate_key
+    from evergreen.registry.candidates import newest_verdict
     from evergreen.store.decisions import Decisions
     from evergreen.store.ledger import Ledger
     from evergreen.store.periods import Periods
@@ -77,41 +99,47 @@ def gather(ctx: StepContext) -> Any:
     from evergreen.store.trainings import Trainings
 
     model, end = ctx.model, ctx.as_of_time
-    ledger = Ledger(ctx.store)
-    champion = ledger.champion(ctx.name)
+    requests = Requests(ctx.store).of(ctx.name)
+    champion = Ledger(ctx.store).champion(ctx.name)
     version = None if champion is None else champion.version
     training = None if version is None else Trainings(ctx.store).by_version(ctx.name, version)
     history = label_history(ctx)
-    drift = [d for d in Decisions(ctx.store).of(ctx.name, kind="drift") if d.as_of_time <= end]
-    drifted = {d.as_of_time: d.verdict == "drift" for d in drift if d.verdict != "cannot judge"}
-    newest = Requests(ctx.store).newest(ctx.name)
-    gate_value = None
-    if champion is not None and training is not None:
-        gate = Decisions(ctx.store).by_key(gate_key(training.training_id))
+    gate_value, values = None, []
+    if champion is not None and version is not None and training is not None:
+        gate = newest_verdict(training, Decisions(ctx.store).of(ctx.name, kind="gate"))
         gate_value = None if gate is None else gate.figures["candidate"].get(model.monitoring_metric)
-    periods = [
-        row
-        for row in Periods(ctx.store).of(ctx.name)
-        if row.as_of_time <= end and row.role == "champion" and row.version == version
-    ]
+        periods = Periods(ctx.store).of_champion(ctx.name, version, after=champion.as_of_time, until=end)
+        values = [Value(row.as_of, row.value, row.n_labelled) for row in periods if row.value is not None]
+    asked = evidence.asked(ctx, requests, version, history)
+    trained = None if training is None else training.as_of_time
     return PolicyInputs(
         spec=model.retraining,
         metric=model.monitoring_metric,
         as_of_time=end,
+        as_of=ctx.as_of,
+        code=ctx.inp.workspace,
+        version=version,
         champion_as_of=None if champion is None else champion.as_of_time,
-        training_as_of=None if training is None else training.as_of_time,
+        training_as_of=trained,
         gate_value=gate_value,
-        recent_values=[(row.as_of_time, row.value, row.n_labelled) for row in periods if row.value is not None],
-        drifted=[drifted[moment] for moment in sorted(drifted)],
+        values=values,
+        windows=evidence.windows(ctx, champion),
         drift_windows=model.monitoring.drift.windows,
+        asked=asked,
         labelled_from=history["from"],
         labelled_through=history["through"],
-        rows_since=history["rows_since"](None if training is None else training.as_of_time),
-        labels_since=history["labels_since"](None if training is None else training.as_of_time),
+        labelled_rows=history["labels_since"](None),
+        kept_back=model.kept_back,
+        rows_since=history["rows_since"](evidence.since(trained, asked, "new_rows")),
+        labels_since=history["labels_since"](evidence.since(trained, asked, "new_labels")),
         code_changed=None if training is None else training.workspace != ctx.inp.workspace,
-        upstream_changed=_upstream_changed(ctx, training.inputs) if training and model.retraining.upstream else None,
-        last_request_as_of=None if newest is None else newest.as_of_time,
-        open_requests=sum(request.state in ("open", "claimed") for request in Requests(ctx.store).of(ctx.name)),
+        upstream_changed=_upstream_changed(ctx, evidence.baseline(training, asked))
+        if model.retraining.upstream
+        else None,
+        tables=tuple(f"{name}@{number}" for name, number in tables.versions(ctx, model).items()),
+        last_request_as_of=max((each.as_of_time for each in requests if each.as_of_time <= end), default=None),
+        open_requests=sum(request.state in ("open", "claimed") for request in requests),
+        min_rows=model.gate.min_rows,
     )
 
 
@@ -121,9 +149,8 @@ def label_history(ctx: StepContext) -> dict[str, Any]:
     import pyarrow.compute as pc
 
     model, end = ctx.model, ctx.as_of_time
-    rows = ctx.lake.table(f"datasets/{model.label.dataset}").read(
-        columns=[model.label.column], known_by=end, event_from=None, event_to=end
-    )
+    table = tables.table_of(ctx, "dataset", model.label.dataset)
+    rows = tables.read(ctx, table, [model.label.column], known_by=end, event_to=end)
     labelled = rows.filter(pc.is_valid(rows[model.label.column]))
     span = pc.min_max(labelled["_event_time"]).as_py()
     if span["min"] is not None:  # a history counts from the local midnight of its first day
@@ -142,13 +169,13 @@ def label_history(ctx: StepContext) -> dict[str, Any]:
     return {"from": span["min"], "through": span["max"], "rows_since": since(rows), "labels_since": since(labelled)}
 
 
-def _upstream_changed(ctx: StepContext, trained_on: Mapping[str, Any]) -> bool:
-    """Whether rows below what the champion was trained on were corrected or withdrawn since."""
+def _upstream_changed(ctx: StepContext, known: Mapping[str, int]) -> bool:
+    """Whether rows that stood in these versions of the tables were corrected or withdrawn since."""
     import pyarrow.compute as pc
 
-    for name, version in trained_on.get("tables", {}).items():
+    for name, version in known.items():
         table = ctx.lake.table(name)
-        if not table.exists() or table.version() == version:
+        if version < 0 or not table.exists() or table.version() == version:
             continue
         before = table.read_versions([], version=version)
         after = table.read_versions([], known_by=ctx.as_of_time)

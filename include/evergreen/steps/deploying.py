@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from evergreen.errors import DataError, Superseded, TransientError
@@ -13,6 +14,9 @@ from evergreen.steps.contract import Outcome, Step
 
 if TYPE_CHECKING:
     from evergreen.registry.candidates import Candidate
+    from evergreen.store.decisions import Decision
+    from evergreen.store.gateways import Gateway
+    from evergreen.store.history import Promotion
 
 log = logging.getLogger(__name__)
 
@@ -26,19 +30,27 @@ LATENCY_CALLS = 11
 def verify(ctx: StepContext) -> Outcome:
     """Finds the newest waiting candidate, asks whether it may be promoted, and tries it: loads, golden rows, latency.
 
-    What may not be promoted is recorded with its reasons and ends here.
+    What may not be promoted is recorded with its reasons and ends here. A candidate whose verdict was made against
+    other champions than those of now is judged again first, and promoted after the very entry that this was done on.
     """
     from evergreen.registry.candidates import candidates
     from evergreen.registry.verdict import promotable
+    from evergreen.steps.judging import verdict_on
     from evergreen.store.ledger import Ledger
 
-    waiting = candidates(ctx.store, ctx.name)
+    entries = Ledger(ctx.store).entries(ctx.name)
+    waiting = candidates(ctx.store, ctx.name, entries)
     candidate = waiting[0] if waiting else _passed_over(ctx)
     if candidate is None:
-        return Outcome(skip=f"no candidate of {ctx.name} is waiting")
-    entries = Ledger(ctx.store).entries(ctx.name)
+        return Outcome(skip=_turned_down(ctx) or f"no candidate of {ctx.name} is waiting")
     verdict = promotable(candidate, entries, base_seq=len(entries), waiting=waiting)
-    if not verdict.ok:
+    is_stale = verdict.codes == {"stale_verdict"}
+    if is_stale and waiting:
+        log.info("%s", verdict)
+        again = verdict_on(ctx, candidate.training_id, entries)
+        if again.verdict != "accept":
+            return Outcome(skip=_no(candidate, again))
+    elif not verdict.ok and not is_stale:
         reasons = [reason.text for reason in verdict.reasons]
         _record(ctx, candidate, verdict.reasons[0].code, reasons, {})
         return Outcome(skip=f"{ctx.name} is not promoted: {' '.join(reasons)}")
@@ -62,7 +74,6 @@ def roll_out(ctx: StepContext) -> Outcome:
     """Promotes by compare-and-set on the sequence read at the start, then waits until every live gateway follows."""
     from evergreen.registry.candidates import candidate_of
     from evergreen.registry.promotion import promote
-    from evergreen.store.gateways import Gateways
     from evergreen.store.trainings import Trainings
 
     plan = ctx.inp.inputs["verify"]
@@ -82,20 +93,53 @@ def roll_out(ctx: StepContext) -> Outcome:
     except Superseded as error:
         _record(ctx, candidate, "superseded", [str(error)], {})
         return Outcome(skip=f"version {candidate.version} of {ctx.name} is not promoted: {error}")
-    deadline = time.monotonic() + ctx.settings.gateway_ack_seconds
-    while True:
-        live = Gateways(ctx.store).live(ctx.name, LIVE_SECONDS)
-        behind = [gateway.instance for gateway in live if gateway.applied_seq < entry.seq]
-        if not behind:
-            break
-        if time.monotonic() > deadline:
-            raise TransientError(
-                f"{ctx.name} version {entry.version} is promoted (seq {entry.seq}), but {', '.join(behind)} did not "
-                f"acknowledge within {ctx.settings.gateway_ack_seconds:g} s. See the gateway's log."
-            )
-        time.sleep(0.2)
+    live = _followed(ctx, entry)
     log.info("Rolled out %s version %s (seq %d) to %d gateway(s)", ctx.name, entry.version, entry.seq, len(live))
     return Outcome({"version": entry.version, "seq": entry.seq, "gateways": len(live), "as_of": entry.as_of})
+
+
+def _followed(ctx: StepContext, entry: Promotion) -> list[Gateway]:
+    """Waits until every live gateway serves by an entry; one that knows nothing of the model yet is behind, too.
+
+    Raises:
+        TransientError: When one does not within the time, with what it says itself.
+    """
+    from evergreen.store.gateways import Gateways
+
+    gateways, told = Gateways(ctx.store), set[str]()
+    deadline = time.monotonic() + ctx.settings.gateway_ack_seconds
+    while True:
+        live = gateways.live(ctx.name, LIVE_SECONDS)
+        behind = [gateway for gateway in live if gateway.applied_seq < entry.seq]
+        if not behind:
+            return live
+        for gateway in behind:
+            if gateway.fault_seq >= entry.seq and gateway.instance not in told:
+                told.add(gateway.instance)
+                log.warning("Gateway %s cannot serve %s, %s", gateway.instance, ctx.name, gateway.fault)
+        if time.monotonic() > deadline:
+            raise TransientError(unfollowed(entry, behind, ctx.settings.gateway_ack_seconds))
+        time.sleep(0.2)
+
+
+def unfollowed(entry: Promotion, behind: Sequence[Gateway], seconds: float) -> str:
+    """What keeps gateways from an entry, for who deploys: what each of them says, or that it says nothing."""
+    lines = [
+        f"{gateway.instance} ({gateway.url}) "
+        + (
+            f"cannot serve it: {gateway.fault}."
+            if gateway.fault_seq >= entry.seq
+            else f"still serves by seq {gateway.applied_seq}."
+            if gateway.applied_seq
+            else "has not loaded any version of it yet."
+        )
+        for gateway in behind
+    ]
+    return (
+        f"{entry.model} version {entry.version} is promoted (seq {entry.seq}), but {len(behind)} live gateway(s) did "
+        f"not acknowledge it within {seconds:g} s and answer as before. {' '.join(lines)} "
+        "Mend that and clear this task, or roll the model back; the gateways go on trying."
+    )
 
 
 def settle(ctx: StepContext) -> Outcome:
@@ -112,12 +156,13 @@ def settle(ctx: StepContext) -> Outcome:
     event = {"version": serving, "seq": None if champion is None else champion.seq}
     if serving != done["version"]:
         log.warning("%s version %s was superseded by %s meanwhile", ctx.name, done["version"], serving)
-    elif ctx.settings.gateway_url and Gateways(ctx.store).live(ctx.name, LIVE_SECONDS):
+    elif ctx.settings.gateway_url and (live := Gateways(ctx.store).live(ctx.name, LIVE_SECONDS)):
         answered = serving_version(ctx.settings.gateway_url, ctx.name)
         if answered != serving:
+            faults = "".join(f" {gateway.instance} says: {gateway.fault}." for gateway in live if gateway.fault)
             raise TransientError(
                 f"the gateway at {ctx.settings.gateway_url} serves version {answered} of {ctx.name}, "
-                f"the store says {serving}"
+                f"the store says {serving}.{faults}"
             )
         event["gateway_serves"] = answered
     return Outcome(event, event=event)
@@ -134,12 +179,38 @@ def _passed_over(ctx: StepContext) -> Candidate | None:
     known = {entry.version for entry in Ledger(ctx.store).entries(ctx.name)}
     known |= {decision.version for decision in decisions if decision.kind == "deployment"}
     for training in Trainings(ctx.store).of(ctx.name):
-        candidate = candidate_of(training)
+        candidate = candidate_of(training, decisions)
         if candidate is None or training.as_of != ctx.as_of or candidate.version in known:
             continue
         if has_passed_gate(training, decisions):
             return candidate
     return None
+
+
+def _turned_down(ctx: StepContext) -> str | None:
+    """Why the newest candidate of this run's own as_of no longer waits, if the gate took its yes back."""
+    from evergreen.registry.candidates import candidate_of, is_settled, newest_verdict
+    from evergreen.store.decisions import Decisions
+    from evergreen.store.ledger import Ledger
+    from evergreen.store.trainings import Trainings
+
+    decisions, entries = Decisions(ctx.store).of(ctx.name), Ledger(ctx.store).entries(ctx.name)
+    for training in reversed(Trainings(ctx.store).of(ctx.name)):
+        candidate = candidate_of(training)
+        if candidate is None or training.as_of != ctx.as_of:
+            continue
+        newest = newest_verdict(training, decisions)
+        if newest is None or newest.verdict == "accept" or is_settled(training, entries):
+            return None
+        return _no(candidate, newest)
+    return None
+
+
+def _no(candidate: Candidate, verdict: Decision) -> str:
+    return (
+        f"version {candidate.version} of {candidate.model} is not promoted: judged again at seq {verdict.ledger_seq}, "
+        f"the gate says {verdict.verdict}: {'; '.join(verdict.reasons)}"
+    )
 
 
 def _tried(ctx: StepContext, candidate: Candidate) -> tuple[dict[str, Any], list[str]]:

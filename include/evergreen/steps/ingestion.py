@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
-from evergreen.errors import DataError, Superseded
-from evergreen.steps import staging
+from evergreen.errors import DataError
+from evergreen.steps import closing, staging, tables
 from evergreen.steps.context import StepContext
 from evergreen.steps.contract import Outcome, Step, digest
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 log = logging.getLogger(__name__)
 
@@ -23,26 +27,39 @@ def read_depends(ctx: StepContext) -> Mapping[str, Any]:
         mark = fingerprint(ctx.dataset, as_of=ctx.as_of, landing=ctx.settings.landing)
     except Skipped:
         mark = "absent"
-    return {"source": mark, "first_load": _is_first_load(ctx)}
+    return {"source": mark, "first_load": is_first_load(ctx), "table": _table(ctx)}
 
 
 def read(ctx: StepContext) -> Outcome:
     """Reads the interval's rows and stages the good and the broken ones."""
     from evergreen.ingest.files import Skipped
+    from evergreen.steps.rebuilding import settle_history
+
+    settle_history(ctx)
+    try:
+        return read_key(ctx)
+    except Skipped as absent:
+        return closing.skipped(ctx, str(absent))
+
+
+def read_key(ctx: StepContext) -> Outcome:
+    """Reads one key under the context's definition.
+
+    Raises:
+        Skipped: When nothing is there and the source says to skip.
+    """
     from evergreen.ingest.read import read as read_source
 
     start, end = ctx.interval
-    try:
-        got = read_source(
-            ctx.dataset,
-            as_of=ctx.as_of,
-            start=start,
-            end=end,
-            first_load=_is_first_load(ctx),
-            landing=ctx.settings.landing,
-        )
-    except Skipped as absent:
-        return Outcome(skip=str(absent))
+    first_load = is_first_load(ctx)
+    got = read_source(
+        ctx.dataset,
+        as_of=ctx.as_of,
+        start=start,
+        end=end,
+        first_load=first_load,
+        landing=ctx.settings.landing,
+    )
     log.info(
         "Read %d rows of %s for %s: %d to validate, %d quarantined, %d superseded",
         got.rows_read, ctx.name, ctx.as_of, got.good.num_rows, got.quarantined.num_rows, got.superseded,
@@ -54,6 +71,7 @@ def read(ctx: StepContext) -> Outcome:
             "good": staging.put(ctx.lake, got.good),
             "quarantined": staging.put(ctx.lake, got.quarantined),
             "superseded": got.superseded,
+            "first_load": first_load,
             "fingerprint": got.fingerprint,
             "files": len(got.files),
         }
@@ -109,80 +127,129 @@ def publish_depends(ctx: StepContext) -> Mapping[str, Any]:
     """Depends on what was validated and on what else was published for as_of: a file that is put back counts anew."""
     from evergreen.store.row_counts import RowCounts
 
+    if (reason := closing.why_nothing(ctx, "read")) is not None:
+        return {"skipped": reason}
     content = _content(ctx)
     others = [run for run in RowCounts(ctx.store).runs(ctx.name, ctx.as_of) if run.details.get("content") != content]
-    return {"content": content, "after": others[-1].step_key if others else None}
-
-
-def _guard(ctx: StepContext) -> Callable[[], None]:
-    """Keeps a process that hung until the source was repaired from bringing the old rows back."""
-    planned = publish_depends(ctx)
-
-    def check() -> None:
-        if publish_depends(ctx) != planned:
-            raise Superseded(f"{ctx.name} as of {ctx.as_of} was published from a newer state of its source meanwhile.")
-
-    return check
+    return {"content": content, "after": others[-1].step_key if others else None, "table": _table(ctx)}
 
 
 def publish(ctx: StepContext) -> Outcome:
-    """Appends quarantine and row versions, exactly once, and counts."""
-    from evergreen.lake.rows import with_system_columns
-    from evergreen.quality.quarantine import not_there
+    """Builds the history that a changed definition lacks, then appends this key's rows, exactly once, and counts."""
+    from evergreen.steps.first_known import dated
+    from evergreen.steps.rebuilding import follow, note, predecessor, rebuild
     from evergreen.store.resources import Seen
+
+    if (reason := closing.why_nothing(ctx, "read")) is not None:
+        return closing.nothing(ctx, reason)
+    rebuild(ctx)
+    good, before = ctx.inp.inputs["validate"]["good"], predecessor(ctx)
+    if before is not None:
+        good, is_exact = dated(ctx, before, good, newest=ctx.as_of_time)
+        if not is_exact:
+            note(ctx, approximate=[ctx.as_of])
+    figures = publish_key(ctx, good_rows=good)
+    Seen(ctx.store).note_as_of(ctx.name, ctx.as_of, ctx.as_of_time)
+    closing.published(ctx)
+    log.info("Published %s as of %s: %s", ctx.name, ctx.as_of, figures)
+    follow(ctx)
+    event = {name: figures[name] for name in ("version", "appended", "unchanged")}
+    return Outcome(figures, event={"table": _table(ctx), **event})
+
+
+def publish_key(
+    ctx: StepContext, *, good_rows: str, is_current: bool = True, changed_known_at: datetime | None = None
+) -> dict[str, int]:
+    """Appends quarantine and row versions of one key under the context's definition, and counts them.
+
+    Args:
+        good_rows: Path of the staged rows.
+        is_current: Whether it is the resource's own definition, and not one that only lives on in older versions of
+            models: those quarantine and count nothing.
+        changed_known_at: Known time of what changed; the key's own end by default.
+    """
+    from evergreen.ingest.losses import refuse_losses
+    from evergreen.lake.tables import Keyed
+    from evergreen.quality.quarantine import not_there
+    from evergreen.steps.readings import Publication, Write
+    from evergreen.store.coverage import Coverage
     from evergreen.store.row_counts import RowCounts
 
     first, checked = ctx.inp.inputs["read"], ctx.inp.inputs["validate"]
-    guard = _guard(ctx)
-    good = staging.get(ctx.lake, checked["good"])
+    table, dataset = _table(ctx), ctx.dataset
+    standing = Coverage(ctx.store).get(table, ctx.as_of)
+    good = staging.get(ctx.lake, good_rows)
     broken = staging.get(ctx.lake, checked["quarantined"])
     _, end = ctx.interval
-    dataset = ctx.dataset
-    quarantine = ctx.lake.table(f"quarantine/{ctx.name}")
-    kept = quarantine.read(match={"as_of": ctx.as_of}) if quarantine.exists() else broken.schema.empty_table()
-    quarantine.append_once(not_there(broken, kept), ctx.key, guard=guard, point="quarantine.commit")
+    rows = rows_of(ctx, good, ctx.as_of)
+    if dataset.event_time is None and ctx.lake.table(table).exists():
+        refuse_losses(dataset, rows, ctx.lake.table(table).read([], known_by=end), as_of=ctx.as_of)
+    publication = Publication(
+        ctx,
+        table,
+        [Keyed(rows, ctx.as_of, end, max(end, changed_known_at or end))],
+        Write(
+            reading=good_rows,
+            tag=ctx.key,
+            rows_of=lambda covered: rows_of(ctx, staging.get(ctx.lake, covered.reading), covered.as_of),
+            expected={ctx.as_of: None if standing is None else standing.step_key},
+            details={"first_load": first["first_load"], "fingerprint": first["fingerprint"]},
+            source=dataset.known_at is not None,
+            whole=dataset.event_time is None,
+        ),
+    )
+    publication.plan()
+    if is_current:
+        quarantine = ctx.lake.table(f"quarantine/{ctx.name}")
+        kept = quarantine.read(match={"as_of": ctx.as_of}) if quarantine.exists() else broken.schema.empty_table()
+        quarantine.append_once(not_there(broken, kept), ctx.key, guard=publication.guard, point="quarantine.commit")
+    appended = publication.append()
+    figures = {
+        "version": appended.version,
+        "appended": appended.appended,
+        "unchanged": appended.unchanged,
+        "withdrawn": appended.tombstones + appended.restored,
+        "good": good.num_rows,
+        "quarantined": broken.num_rows,
+        "superseded": first["superseded"],
+    }
+    if is_current:
+        RowCounts(ctx.store).put(
+            ctx.name,
+            ctx.as_of,
+            ctx.as_of_time,
+            step_key=ctx.key,
+            rows_read=first["rows_read"],
+            good=good.num_rows,
+            quarantined=broken.num_rows,
+            superseded=first["superseded"],
+            details={
+                **{name: figures[name] for name in ("appended", "unchanged", "withdrawn")},
+                "rows_source": first["rows_source"],
+                "fingerprint": first["fingerprint"],
+                "content": _content(ctx),
+            },
+        )
+    publication.finish()
+    return figures
+
+
+def rows_of(ctx: StepContext, good: pa.Table, as_of: str) -> pa.Table:
+    """Staged rows of a key with the lake's system columns."""
+    from evergreen.lake.rows import with_system_columns
+
     known_at = good["__known_at"].combine_chunks()
-    rows = with_system_columns(
-        good.drop_columns(["__known_at"]),
-        identity=dataset.identity,
-        event_time=dataset.event_time,
+    return with_system_columns(
+        good.drop_columns([name for name in good.column_names if name.startswith("__")]),
+        identity=ctx.dataset.identity,
+        event_time=ctx.dataset.event_time,
         known_at=known_at,
-        as_of=ctx.as_of,
+        as_of=as_of,
     )
-    appended = ctx.lake.table(f"datasets/{ctx.name}").append_versions(
-        rows,
-        until=end,
-        changed_known_at=end,
-        source_known_at=dataset.known_at is not None,
-        full_snapshot=dataset.event_time is None,
-        as_of=ctx.as_of,
-        tag=ctx.key,
-        guard=guard,
-        point="publish.commit",
-    )
-    RowCounts(ctx.store).put(
-        ctx.name,
-        ctx.as_of,
-        ctx.as_of_time,
-        step_key=ctx.key,
-        rows_read=first["rows_read"],
-        good=good.num_rows,
-        quarantined=broken.num_rows,
-        superseded=first["superseded"],
-        details={
-            "appended": appended.appended,
-            "unchanged": appended.unchanged,
-            "rows_source": first["rows_source"],
-            "content": _content(ctx),
-        },
-    )
-    Seen(ctx.store).note_as_of(ctx.name, ctx.as_of, ctx.as_of_time)
-    figures = {"version": appended.version, "appended": appended.appended, "unchanged": appended.unchanged}
-    log.info("Published %s as of %s: %s", ctx.name, ctx.as_of, figures)
-    return Outcome(
-        {**figures, "good": good.num_rows, "quarantined": broken.num_rows, "superseded": first["superseded"]},
-        event={"table": f"datasets/{ctx.name}", **figures},
-    )
+
+
+def _table(ctx: StepContext) -> str:
+    return tables.table_of(ctx, "dataset", ctx.name)
 
 
 def _content(ctx: StepContext) -> str:
@@ -190,11 +257,20 @@ def _content(ctx: StepContext) -> str:
     return digest([checked["good"], checked["quarantined"], first["rows_read"], first["superseded"]])
 
 
-def _is_first_load(ctx: StepContext) -> bool:
-    from evergreen.store.row_counts import RowCounts
+def is_first_load(ctx: StepContext) -> bool:
+    """Whether the source has nothing before the key: no earlier key was ingested, and no file of one lies there."""
+    from evergreen.ingest.earlier import has_earlier, is_keyed
+    from evergreen.store.coverage import Coverage
+    from evergreen.store.definitions import Definitions
 
-    earliest = RowCounts(ctx.store).earliest_as_of_time(ctx.name)
-    return earliest is None or earliest >= ctx.as_of_time
+    coverage = Coverage(ctx.store)
+    names = {_table(ctx)}
+    if is_keyed(ctx.dataset):  # else the file holds all keys: a new table loads them at once
+        names |= {each.table for each in Definitions(ctx.store).of(ctx.name)}
+    earliest = [each.as_of_time for name in names for each in coverage.of(name)[:1]]
+    if any(moment < ctx.as_of_time for moment in earliest):
+        return False
+    return not has_earlier(ctx.dataset, before=ctx.as_of_time, landing=ctx.settings.landing)
 
 
 READ = Step(read, read_depends)

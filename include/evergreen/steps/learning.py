@@ -1,99 +1,52 @@
-"""Training: claim every open request at once, then train once."""
+"""Training: on what a run has claimed, once; or a verdict that it cannot be."""
 
 from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from evergreen.errors import UserError
+from evergreen.errors import DataError, UserError
 from evergreen.spec.timing import parse_key
 from evergreen.steps import bundles, tables
+from evergreen.steps.building import catch_up_views
+from evergreen.steps.claiming import answering, giving_back, withdrawn_skip
 from evergreen.steps.context import StepContext
 from evergreen.steps.contract import Outcome, Step, digest
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from evergreen.training.shortage import Shortage
+    from evergreen.training.split import Parts
+
 log = logging.getLogger(__name__)
-
-LEASE_SECONDS = 3600.0
-
-
-def claim(ctx: StepContext) -> Outcome:
-    """Claims all open requests of the model; a run that a person started writes one first.
-
-    Requests that an earlier training of the same code and data has answered in the meantime are closed by it.
-    """
-    from evergreen.store.requests import Requests
-
-    requests = Requests(ctx.store)
-    if ctx.inp.run.run_type == "manual":
-        reason = str(ctx.inp.conf.get("reason") or "asked for by hand")
-        if len(reason) > 500:
-            raise UserError("conf reason", "must have at most 500 characters", value=reason)
-        again = str(ctx.inp.conf.get("again") or "")
-        request = requests.open(
-            ctx.name,
-            ctx.as_of,
-            ctx.as_of_time,
-            cause="manual",
-            reason=f"{ctx.inp.actor}: {reason}",
-            dedupe_key=digest(
-                [ctx.name, ctx.as_of, "manual", ctx.inp.workspace, tables.versions(ctx, ctx.model), again]
-            ),
-            evidence={},
-        )
-        if not request.created and request.state not in ("open", "claimed"):
-            return Outcome(
-                skip=f"{ctx.name} was trained for {ctx.as_of} on the same code and data before (request {request.id}, "
-                f'{request.state}); to do it all the same give conf {{"again": "any word"}}'
-            )
-    claimed = requests.claim(ctx.name, ctx.claimer, LEASE_SECONDS)
-    if not claimed:
-        return Outcome(skip=f"no request of {ctx.name} is open: another run has taken them")
-    newest = max(claimed, key=lambda request: request.as_of_time)
-    answered = _answered_before(ctx, newest.as_of)
-    if answered is not None:
-        requests.answer(
-            [r.id for r in claimed],
-            "done",
-            claimer=ctx.claimer,
-            training_id=answered,
-            note="answered by an earlier training",
-        )
-        return Outcome(skip=f"{ctx.name} was trained for {newest.as_of} on the same code and data: {answered[:12]}")
-    causes = sorted({cause for request in claimed for cause in request.cause.split(",")})
-    log.info("Claimed %d request(s) of %s as of %s: %s", len(claimed), ctx.name, newest.as_of, ", ".join(causes))
-    return Outcome(
-        {
-            "requests": [request.id for request in claimed],
-            "causes": causes,
-            "reason": "; ".join(dict.fromkeys(request.reason for request in claimed))[:1000],
-            "as_of": newest.as_of,
-        }
-    )
-
-
-@contextmanager
-def giving_back(ctx: StepContext) -> Iterator[None]:
-    """Opens the run's requests again when a person's mistake ends it: who asks after the repair must find them."""
-    from evergreen.store.requests import Requests
-
-    try:
-        yield
-    except UserError:
-        Requests(ctx.store).give_back(ctx.name, ctx.claimer)
-        raise
 
 
 def train_depends(ctx: StepContext) -> Mapping[str, Any]:
-    """Depends on the tables' versions and on the claimed as_of."""
-    return {"as_of": ctx.inp.inputs["claim"]["as_of"], "tables": tables.versions(ctx, ctx.model)}
+    """Depends on the tables' versions, on the claimed as_of and on the requests, which a verdict answers.
+
+    Views that lag behind are built first.
+    """
+    catch_up_views(ctx)
+    return {
+        "as_of": ctx.inp.inputs["claim"]["as_of"],
+        "tables": tables.versions(ctx, ctx.model),
+        **answering(ctx),
+    }
 
 
 def train(ctx: StepContext) -> Outcome:
-    """Builds the training set, fits, and logs to MLflow; one training per content."""
+    """Builds the training set, fits, and logs to MLflow; one training per content.
+
+    With too little to train on, which more data will mend, the requests are answered "cannot train, because".
+    """
+    withdrawn = withdrawn_skip(ctx, ctx.inp.inputs["claim"]["as_of"])
+    if withdrawn is not None:
+        return withdrawn
     with giving_back(ctx):
         return _train(ctx)
 
@@ -104,17 +57,21 @@ def _train(ctx: StepContext) -> Outcome:
     from evergreen.steps.record import training_record
     from evergreen.store.pins import Pins
     from evergreen.store.trainings import Trainings
-    from evergreen.training.fit import fit
+    from evergreen.training.fit import fit, split
+    from evergreen.training.shortage import nothing_published, shortage_of
 
     claim_, model = ctx.inp.inputs["claim"], ctx.model
     as_of: str = claim_["as_of"]
     end = parse_key(as_of, ctx.driver.timezone)
-    missing = tables.missing_views(ctx, model)
+    missing = _unpublished(ctx)
     if missing:
+        return _cannot_train(ctx, nothing_published(model, missing), as_of, end)
+    unbuilt = tables.missing_views(ctx, model)
+    if unbuilt:
         raise UserError(
             f"{ctx.name}.train as of {as_of}",
             "needs every feature view's table",
-            value=missing,
+            value=unbuilt,
             remedy="Build these views first (their `.build` DAGs), then ask for the training again.",
         )
     used = tables.versions(ctx, model)
@@ -122,6 +79,11 @@ def _train(ctx: StepContext) -> Outcome:
         ctx, model, known_by=end, event_from=None if model.window is None else end - model.window, event_to=end
     )
     frame = tables.model_frame(ctx, model, ctx.workspace, ctx.inp.workspace, rows, known_by=end)
+    features, parts = feature_columns(model, ctx.workspace), split(model, frame, end)
+    shortage = shortage_of(parts, model)
+    if shortage is not None:
+        return _cannot_train(ctx, shortage, as_of, end)
+    nulls = _checked_nulls(ctx, frame, parts, features, as_of=as_of)
     path, sha = trainingsets.put(ctx.lake, frame)
     training_id = digest([ctx.name, as_of, ctx.inp.workspace, sha, model.trainer.seed])
     trainings = Trainings(ctx.store)
@@ -132,7 +94,7 @@ def _train(ctx: StepContext) -> Outcome:
         end,
         spec_digest=digest(model.model_dump(mode="json")),
         workspace=ctx.inp.workspace,
-        inputs={"tables": used, "training_set": path},
+        inputs={"tables": used, "training_set": path, "seams": tables.seams(ctx, model)},
         seed=model.trainer.seed,
         causes=claim_["causes"],
         request_ids=claim_["requests"],
@@ -141,11 +103,11 @@ def _train(ctx: StepContext) -> Outcome:
     for table, version in used.items():
         pins.pin(table, version, training_id)
     pins.pin(path, 0, training_id)
-    fitted = fit(model, frame, feature_columns(model, ctx.workspace), as_of_time=end)
+    fitted = fit(model, frame, features, as_of_time=end, parts=parts)
     with tempfile.TemporaryDirectory(prefix="evergreen-") as scratch:
         folder = Path(scratch) / "bundle"
         record = training_record(
-            ctx, fitted, frame, training_id=training_id, as_of=as_of, sha=sha, used=used, folder=folder
+            ctx, fitted, frame, training_id=training_id, as_of=as_of, sha=sha, used=used, nulls=nulls, folder=folder
         )
         bundle = bundles.put(ctx, folder)
         run_id = ctx.tracking.log_training(record)
@@ -162,29 +124,84 @@ def _train(ctx: StepContext) -> Outcome:
             "training_set": sha,
             "as_of": as_of,
             "rows": frame.num_rows,
+            "parts": parts.sizes,
             "trained_through": fitted.trained_through.isoformat(),
+            "nulls": emptiest(nulls),
         },
         links={"mlflow_run": ctx.tracking.run_url(run_id)},
     )
 
 
-def _answered_before(ctx: StepContext, as_of: str) -> str | None:
-    """A judged training of the same as_of, code and table versions, if there is one."""
-    from evergreen.registry.candidates import gate_key
+def emptiest(nulls: Mapping[str, float], most: int = 20) -> dict[str, float]:
+    """The features with the largest shares of nulls, those without any left out; small JSON."""
+    some = sorted((name for name, share in nulls.items() if share), key=lambda name: -nulls[name])
+    return {name: round(nulls[name], 6) for name in some[:most]}
+
+
+def _unpublished(ctx: StepContext) -> list[str]:
+    """Datasets that the model needs and of which nothing was ever published: data will come, nobody has to act."""
+    views = ctx.workspace.views
+    names = [ctx.model.label.dataset]
+    names += [name for view in tables.missing_views(ctx, ctx.model) for name in views[view].reads]
+    found = {name: tables.table_of(ctx, "dataset", name) for name in names}
+    return [name for name, table in found.items() if tables.version_of(ctx, table) < 0]
+
+
+def _cannot_train(ctx: StepContext, shortage: Shortage, as_of: str, as_of_time: datetime) -> Outcome:
+    """Records the verdict and answers the requests with it."""
     from evergreen.store.decisions import Decisions
-    from evergreen.store.trainings import Trainings
+    from evergreen.store.ledger import Ledger
+    from evergreen.store.requests import Requests
 
-    if ctx.inp.conf.get("again"):
-        return None
-    now = tables.versions(ctx, ctx.model)
-    refused = {d.key for d in Decisions(ctx.store).of(ctx.name, kind="gate") if d.verdict != "accept"}
-    for training in Trainings(ctx.store).of(ctx.name):
-        same = training.as_of == as_of and training.workspace == ctx.inp.workspace
-        judged = training.adopted_version is not None or gate_key(training.training_id) in refused
-        if same and judged and training.inputs.get("tables") == now:
-            return training.training_id
-    return None
+    reason = f"{ctx.name} cannot be trained as of {as_of}: {shortage.reason}"
+    Decisions(ctx.store).record(
+        kind="training",
+        resource=ctx.name,
+        as_of=as_of,
+        as_of_time=as_of_time,
+        verdict="cannot_train",
+        figures=shortage.figures,
+        reasons=[reason],
+        key=ctx.key,
+        historic=Ledger(ctx.store).is_historic(ctx.name, as_of_time),
+    )
+    requests = ctx.inp.inputs["claim"]["requests"]
+    Requests(ctx.store).answer(requests, "cannot_train", claimer=ctx.claimer, note=reason[:1000])
+    log.info("%s", reason)
+    return Outcome(skip=reason)
 
 
-CLAIM = Step(claim)
+def _checked_nulls(
+    ctx: StepContext, frame: pa.Table, parts: Parts, features: Sequence[str], *, as_of: str
+) -> dict[str, float]:
+    """Share of nulls of each feature in the rows that are learnt from.
+
+    Raises:
+        DataError: When a feature is emptier than the spec allows, naming the build or the view.
+    """
+    import numpy as np
+
+    from evergreen.features.signature import views_of
+    from evergreen.store.row_counts import RowCounts
+    from evergreen.training.nulls import null_shares, refusals
+
+    learnt = np.concatenate([parts.fit, parts.validation])
+    nulls = null_shares(frame, learnt, features)
+    told = ", ".join(f"{name} {share:.1%}" for name, share in emptiest(nulls).items())
+    log.info("Nulls in the %d rows that %s learns from: %s", len(learnt), ctx.name, told or "none")
+    refused = refusals(
+        nulls,
+        ctx.model,
+        views_of(ctx.model, ctx.workspace),
+        lambda dataset: any(count.good for count in RowCounts(ctx.store).of(dataset)),
+    )
+    if refused:
+        raise DataError(
+            f"{ctx.name}.train as of {as_of}",
+            f"must learn from features that have values: of {len(learnt)} rows, {' '.join(refused[:5])[:-1]}",
+            remedy=f"If that is right, allow it: max_null or max_null_of in models/{ctx.name}.yaml.",
+        )
+    return nulls
+
+
 TRAIN = Step(train, train_depends)

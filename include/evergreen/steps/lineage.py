@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
-from evergreen.errors import UserError
+from evergreen.errors import DataError, TransientError, UserError
 from evergreen.settings import Settings
 from evergreen.steps import bundles
 from evergreen.steps.context import StepContext
@@ -17,6 +18,9 @@ from evergreen.steps.contract import RunRef, StepInput
 
 if TYPE_CHECKING:
     from evergreen.store.trainings import Training
+
+
+log = logging.getLogger(__name__)
 
 
 class Lineage(BaseModel):
@@ -28,9 +32,10 @@ class Lineage(BaseModel):
         workspace: Digest of the frozen files; ``files`` are their names.
         spec: The model's file, complete, as it was then.
         params: What the training library was really given.
+        mlflow_version: MLflow's own number of its copy there, when last seen.
         environment: ``python``, ``machine``, ``packages`` and their ``digest``.
         causes: Requests that the training answered: cause, reason, as_of.
-        gate: Verdict and reasons.
+        gate: Verdict and reasons of the judgement that counts, and the ledger's number that it was made on (``seq``).
         acts: Ledger entries that made the version serve: who, when, why.
     """
 
@@ -41,6 +46,7 @@ class Lineage(BaseModel):
     as_of: str
     training_id: str
     run_id: str | None
+    mlflow_version: int | None
     tables: Mapping[str, int]
     training_set: str
     trained_through: datetime
@@ -84,7 +90,7 @@ def lineage(settings: Settings, model: str, version: int) -> Lineage:
     Raises:
         UserError: When the model has no such version.
     """
-    from evergreen.registry.candidates import gate_key
+    from evergreen.registry.candidates import newest_verdict
     from evergreen.store.decisions import Decisions
     from evergreen.store.ledger import Ledger
     from evergreen.store.requests import Requests
@@ -93,7 +99,7 @@ def lineage(settings: Settings, model: str, version: int) -> Lineage:
     training = made.record
     kept = bundles.load(ctx, made.bundle)
     environment = json.loads((kept.folder / "environment.json").read_text(encoding="utf-8"))
-    gate = Decisions(ctx.store).by_key(gate_key(training.training_id))
+    gate = newest_verdict(training, Decisions(ctx.store).of(model, kind="gate"))
     asked = [request for request in Requests(ctx.store).of(model) if request.training_id == training.training_id]
     return Lineage(
         model=model,
@@ -101,6 +107,7 @@ def lineage(settings: Settings, model: str, version: int) -> Lineage:
         as_of=training.as_of,
         training_id=training.training_id,
         run_id=training.run_id,
+        mlflow_version=training.mlflow_version,
         tables=training.inputs["tables"],
         training_set=made.training_set,
         trained_through=made.trained_through,
@@ -108,12 +115,12 @@ def lineage(settings: Settings, model: str, version: int) -> Lineage:
         files=sorted(path.relative_to(ctx.root).as_posix() for path in ctx.root.rglob("*.*") if path.is_file()),
         spec_digest=training.spec_digest,
         spec=ctx.model.model_dump(mode="json"),
-        params={} if training.run_id is None else ctx.tracking.run_params(training.run_id),
+        params=_params(ctx, training, kept.document["facts"]),
         seed=training.seed,
         threads=kept.document["threads"],
         environment=environment,
         causes=[{"cause": each.cause, "reason": each.reason, "as_of": each.as_of} for each in asked],
-        gate=None if gate is None else {"verdict": gate.verdict, "reasons": list(gate.reasons)},
+        gate=None if gate is None else {"verdict": gate.verdict, "reasons": list(gate.reasons), "seq": gate.ledger_seq},
         acts=[
             {"seq": entry.seq, "action": entry.action, "actor": entry.actor, "reason": entry.reason, "at": entry.at}
             for entry in Ledger(ctx.store).entries(model)
@@ -174,6 +181,18 @@ def _opened(settings: Settings, model: str, version: int) -> tuple[StepContext, 
     inp = StepInput(step="train", kind="model", resource=model, as_of=found.as_of, workspace=found.workspace, run=who)
     ctx = StepContext(inp, settings)
     return ctx, bundles.training_of(ctx, version)
+
+
+def _params(ctx: StepContext, training: Training, facts: Mapping[str, Any]) -> Mapping[str, str]:
+    """From the bundle; those of trainings before it kept them from MLflow, as long as it does."""
+    if "params" in facts or training.run_id is None:
+        params: Mapping[str, str] = facts.get("params", {})
+        return params
+    try:
+        return ctx.tracking.run_params(training.run_id)
+    except (DataError, TransientError) as error:
+        log.warning("The parameters of %s version %s are not shown: %s", ctx.name, training.adopted_version, error)
+        return {}
 
 
 def _known(trainings: Sequence[Training]) -> str:

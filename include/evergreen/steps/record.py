@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evergreen.steps import tables
 from evergreen.steps.context import StepContext
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ def training_record(
     as_of: str,
     sha: str,
     used: Mapping[str, int],
+    nulls: Mapping[str, float],
     folder: Path,
 ) -> TrainingRecord:
     """Writes the bundle into ``folder`` and describes the training for MLflow.
@@ -32,9 +34,12 @@ def training_record(
         frame: The training set; its test part gives golden rows and example.
         sha: Content address of the training set.
         used: Table -> version that it was read at.
+        nulls: Share of nulls of each feature in the rows that were learnt from.
     """
     from evergreen.evaluation.metrics import compute
+    from evergreen.features.columns import dtype_of
     from evergreen.features.signature import signature, views_of
+    from evergreen.tracking.entities import as_texts
     from evergreen.tracking.record import DataInput, TrainingRecord
     from evergreen.training.bundle import save
     from evergreen.training.environment import environment
@@ -43,7 +48,9 @@ def training_record(
 
     model = ctx.model
     test = frame.take(fitted.parts.test)
-    described = signature(model, ctx.workspace, ctx.lake.table(f"datasets/{model.label.dataset}").schema())
+    labels = tables.table_of(ctx, "dataset", model.label.dataset)
+    schema = ctx.lake.table(labels).schema(used[labels])
+    described = signature(model, ctx.workspace, schema)
     on_demand = [view for view in views_of(model, ctx.workspace).values() if view.kind == "on_demand"]
     files = {
         path.relative_to(ctx.root).as_posix(): path.read_bytes()
@@ -56,6 +63,7 @@ def training_record(
         model=ctx.name,
         training_id=training_id,
         golden=test,
+        nulls=nulls,
         on_demand=[view.model_dump(mode="json") for view in on_demand],
         files=files if on_demand else {},
         facts={
@@ -63,6 +71,8 @@ def training_record(
             "identity": list(ctx.driver.identity),
             "event_time": ctx.driver.event_time,
             "timezone": ctx.driver.timezone,
+            "label": {"column": model.label.column, "type": dtype_of(schema.field(model.label.column).type)},
+            "params": as_texts(fitted.params),
         },
     )
     predicted = fitted.predict(test)
@@ -76,7 +86,9 @@ def training_record(
         model=ctx.name,
         as_of=as_of,
         params=fitted.params,
-        metrics={f"test_{name}": value for name, value in scores.values.items()},
+        metrics={f"test_{name}": value for name, value in scores.values.items()}
+        | {f"null_share.{name}": share for name, share in nulls.items()}
+        | {f"rows_{part}": float(n) for part, n in fitted.parts.sizes.items()},
         tags=_tags(ctx, fitted, sha) | {"environment": environment().digest},
         bundle=folder,
         flavor=flavor_of(fitted, test),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from evergreen.steps import bundles, staging, tables
+from evergreen.steps import bundles, closing, ripening, staging, tables
+from evergreen.steps.building import catch_up_views
 from evergreen.steps.context import StepContext
 from evergreen.steps.contract import Outcome, Step
 
@@ -18,61 +18,76 @@ log = logging.getLogger(__name__)
 
 
 def monitor_depends(ctx: StepContext) -> Mapping[str, Any]:
-    """Depends on the tables' versions, on who served, and on the prediction log."""
+    """Depends on how far the inputs have come, the tables' versions, who served, and the prediction log."""
+    come = closing.arrivals(ctx)
+    inputs = {**come._asdict(), "anyway": _anyway(ctx)}
+    if come.awaited and not _anyway(ctx):
+        return {"inputs": inputs}
+    catch_up_views(ctx)
     logs = {name: ctx.lake.table(f"{name}/{ctx.name}").version() for name in ("predictions", "feedback")}
-    return {"tables": tables.versions(ctx, ctx.model), "scored": _scored(ctx), "logs": logs}
+    return {"inputs": inputs, "tables": tables.versions(ctx, ctx.model), "scored": _scored(ctx), "logs": logs}
 
 
 def monitor(ctx: StepContext) -> Outcome:
     """Scores the period's rows, point in time, with the champion at its start and the reference versions.
 
-    Periods whose last labels may have come since are judged again from their stored scores.
+    It waits for no input that was skipped: it runs with what is there and says what is missing. Earlier periods whose
+    labels have ripened since are judged again from their stored scores.
     """
-    from evergreen.monitoring.performance import measure
     from evergreen.store.periods import Periods
     from evergreen.store.resources import Seen
 
     start, end = ctx.interval
-    model = ctx.model
-    missing = tables.missing_views(ctx, model)
-    if missing:
-        return Outcome(skip=f"{ctx.name} as of {ctx.as_of} cannot be watched: nothing of {', '.join(missing)} yet")
+    model, periods = ctx.model, Periods(ctx.store)
+    come = closing.arrivals(ctx)
+    obstacle = _obstacle(ctx, come)
+    if obstacle is not None:
+        periods.wait(ctx.name, ctx.as_of, start, end, obstacle)
+        return Outcome(skip=obstacle)
     rows = tables.label_rows(ctx, model, known_by=end, event_from=start, event_to=end)
-    frame = tables.model_frame(ctx, model, ctx.workspace, ctx.inp.workspace, rows, known_by=end)
-    scores = ctx.lake.table(f"scores/{ctx.name}")
-    scored = _scored(ctx)
-    scores.replace(_score(ctx, frame, scored), column="as_of", value=ctx.as_of)
-    periods = Periods(ctx.store)
-    newest = Seen(ctx.store).newest(ctx.name)
-    later = newest is not None and newest[1] > ctx.as_of_time  # a backfill knows fewer labels than what stands
-    judged = {row.as_of for row in periods.of(ctx.name)}
-    if not scored and ctx.as_of not in judged:
-        periods.replace(ctx.name, ctx.as_of, ctx.as_of_time, rows=[])
-    figures: dict[str, Any] = {}
-    multiclass = set(scored.values()) if model.task == "multiclass" else set()
-    classes = {version: bundles.load(ctx, bundles.training_of(ctx, version).bundle).classes for version in multiclass}
-    logged, feedback = _plain(ctx, "predictions"), _plain(ctx, "feedback")
-    for as_of, (begin, finish) in _open_periods(ctx).items():
-        labels = tables.label_rows(ctx, model, known_by=end, event_from=begin, event_to=finish)
-        measured = measure(
-            task=model.task,
-            metric=model.monitoring_metric,
-            scores=scores.read(match={"as_of": as_of}),
-            labels=labels,
-            label=model.label.column,
-            mature_by=end - model.label.delay,
-            min_labels=model.monitoring.min_labels,
-            classes=classes,
-            logged=logged,
-            feedback=feedback,
-        )
-        if measured and not (later and as_of in judged):
-            periods.replace(ctx.name, as_of, finish, rows=[row.as_dict() for row in measured])
-        if as_of == ctx.as_of:
-            figures = {f"{row.role}_{row.version}": row.value for row in measured}
+    scored = _scored(ctx) if rows.num_rows else {}
+    frames = _frames(ctx, rows, scored)
+    frame = frames[scored.get("champion")]
+    ctx.lake.table(f"scores/{ctx.name}").replace(_score(ctx, frames, scored), column="as_of", value=ctx.as_of)
+    missing = come.skipped | dict.fromkeys(come.awaited, "it was not waited for")
+    for name, why in missing.items():
+        log.warning("Nothing of %s for %s: %s", name, ctx.as_of, why)
+    periods.open(ctx.name, ctx.as_of, start, end, "; ".join(f"{name}: {why}" for name, why in missing.items()))
+    judged = ripening.judge(ctx)
     Seen(ctx.store).note_as_of(ctx.name, ctx.as_of, ctx.as_of_time)
-    log.info("Watched %s as of %s over %d rows: %s", ctx.name, ctx.as_of, frame.num_rows, figures)
-    return Outcome({"frame": staging.put(ctx.lake, frame), "rows": frame.num_rows, "figures": figures})
+    log.info("Watched %s as of %s over %d rows", ctx.name, ctx.as_of, frame.num_rows)
+    told = {"missing": closing.told(missing), "still_waiting": _still_waiting(ctx)}
+    return Outcome({"frame": staging.put(ctx.lake, frame), "rows": frame.num_rows, **told, **judged})
+
+
+def _obstacle(ctx: StepContext, come: closing.Arrivals) -> str | None:
+    """Why the period cannot be watched yet, if it cannot."""
+    if come.awaited and not _anyway(ctx):
+        return (
+            f"{ctx.name} waits for {', '.join(come.awaited)} as of {ctx.as_of}; to watch it without, trigger this DAG "
+            f'with partition key {ctx.as_of} and conf {{"anyway": true}}'
+        )
+    nothing = tables.missing_views(ctx, ctx.model)
+    if tables.version_of(ctx, tables.table_of(ctx, "dataset", ctx.model.label.dataset)) < 0:
+        nothing.insert(0, ctx.model.label.dataset)
+    if not nothing:
+        return None
+    reasons = "".join(f" ({name}: {why})" for name, why in closing.told(come.skipped).items())
+    return f"{ctx.name} as of {ctx.as_of} cannot be watched: nothing of {', '.join(nothing)} yet{reasons}"
+
+
+def _still_waiting(ctx: StepContext) -> list[str]:
+    """Earlier periods that were never watched; the newest ones are named."""
+    from evergreen.store.periods import Periods
+
+    waiting = [each for each in Periods(ctx.store).in_state(ctx.name, "waiting") if each.as_of_time < ctx.as_of_time]
+    for each in waiting[-closing.NAMED :]:
+        log.warning("Still not watched: %s", each.note)
+    return [each.as_of for each in waiting[-closing.NAMED :]]
+
+
+def _anyway(ctx: StepContext) -> bool:
+    return bool(ctx.inp.conf.get("anyway"))
 
 
 def report_depends(ctx: StepContext) -> Mapping[str, Any]:
@@ -82,7 +97,6 @@ def report_depends(ctx: StepContext) -> Mapping[str, Any]:
 
 def report(ctx: StepContext) -> Outcome:
     """Compares the period's features with what the champion was trained on (Evidently)."""
-    from evergreen.features.signature import feature_columns
     from evergreen.lake import trainingsets
     from evergreen.monitoring.drift import compare
     from evergreen.store.decisions import Decisions
@@ -90,14 +104,12 @@ def report(ctx: StepContext) -> Outcome:
     scored = _scored(ctx)
     if "champion" not in scored:
         return Outcome({"drift": None, "reason": "there was no champion at the period's start"})
+    if not ctx.inp.inputs["monitor"]["rows"]:
+        return Outcome({"drift": None, "reason": "the period has no rows, which is neither drift nor none"})
     training = bundles.training_of(ctx, scored["champion"])
     reference = trainingsets.get(ctx.lake, training.training_set)
     current = staging.get(ctx.lake, ctx.inp.inputs["monitor"]["frame"])
-    columns = [
-        name
-        for name in feature_columns(ctx.model, ctx.workspace)
-        if name in reference.column_names and name in current.column_names
-    ]
+    columns = bundles.load(ctx, training.bundle).features
     result = compare(reference.select(columns), current.select(columns), ctx.model.monitoring.drift)
     path = f"reports/{ctx.name}/{ctx.as_of}/drift-{ctx.key[:12]}.html"
     if result.html is not None:
@@ -107,13 +119,13 @@ def report(ctx: StepContext) -> Outcome:
         resource=ctx.name,
         as_of=ctx.as_of,
         as_of_time=ctx.as_of_time,
-        verdict={True: "drift", False: "no drift", None: "cannot judge"}[result.drifted],
+        verdict=result.verdict,
         figures=result.figures,
         reasons=result.reasons,
         key=ctx.key,
         version=scored["champion"],
     )
-    log.info("Compared %s as of %s with version %d: drift %s", ctx.name, ctx.as_of, scored["champion"], result.drifted)
+    log.info("Compared %s as of %s with version %d: %s", ctx.name, ctx.as_of, scored["champion"], result.verdict)
     links = {"report": path} if result.html is not None else {}
     return Outcome({"drift": result.drifted, "report": path if links else None, "reasons": result.reasons}, links=links)
 
@@ -138,49 +150,37 @@ def _scored(ctx: StepContext) -> dict[str, int]:
     return roles
 
 
-def _score(ctx: StepContext, frame: pa.Table, scored: dict[str, int]) -> pa.Table:
+def _frames(ctx: StepContext, rows: pa.Table, scored: dict[str, int]) -> dict[int | None, pa.Table]:
+    """The period's rows with the features of each scored version, by its own code and definitions.
+
+    Without a champion, under ``None``, with those that the run's own workspace declares.
+    """
+    from evergreen.steps.frames import own_frame
+
+    _, end = ctx.interval
+    if not rows.num_rows:
+        return {None: rows}
+    if "champion" not in scored:
+        return {None: tables.model_frame(ctx, ctx.model, ctx.workspace, ctx.inp.workspace, rows, known_by=end)}
+    by_workspace: dict[str, pa.Table] = {}
+    found: dict[int | None, pa.Table] = {}
+    for version in sorted(set(scored.values())):
+        record = bundles.training_of(ctx, version).record
+        if record.workspace not in by_workspace:
+            by_workspace[record.workspace] = own_frame(ctx, record, rows, known_by=end)
+        found[version] = by_workspace[record.workspace]
+    return found
+
+
+def _score(ctx: StepContext, frames: Mapping[int | None, pa.Table], scored: dict[str, int]) -> pa.Table:
     """Predictions of every scored version for every row, labelled or not."""
     from evergreen.monitoring.performance import score_table
 
-    frames = {ctx.inp.workspace: frame}
-    predictions = {}
-    for version in sorted(set(scored.values())):
-        training = bundles.training_of(ctx, version)
-        loaded = bundles.load(ctx, training.bundle)
-        if not set(loaded.features) <= set(frame.column_names) and training.record.workspace not in frames:
-            start, end = ctx.interval
-            workspace = ctx.declared(training.record.workspace)
-            model = workspace.models[ctx.name]
-            rows = tables.label_rows(ctx, model, known_by=end, event_from=start, event_to=end)
-            frames[training.record.workspace] = tables.model_frame(
-                ctx, model, workspace, training.record.workspace, rows, known_by=end
-            )
-        predictions[version] = loaded.predict(frames.get(training.record.workspace, frame))
-    return score_table(frame, scored, predictions, as_of=ctx.as_of)
-
-
-def _open_periods(ctx: StepContext) -> dict[str, tuple[datetime, datetime]]:
-    """This period, the one before, and earlier ones that had rows without a mature label when last judged.
-
-    The one before always: what the gateway answered in its last seconds is shipped after it was judged.
-    """
-    from evergreen.spec.timing import format_key, interval_of
-
-    start, end = ctx.interval
-    periods = {ctx.as_of: (start, end)}
-    delay = ctx.model.label.delay + ctx.driver.late_window
-    cron, zone = ctx.driver.schedule.cron, ctx.driver.timezone
-    finish = start
-    while finish + delay >= start and len(periods) < 32:
-        key = format_key(finish, zone)
-        periods[key] = interval_of(cron, zone, key)
-        finish = periods[key][0]
-    return dict(sorted(periods.items(), key=lambda item: item[1]))
-
-
-def _plain(ctx: StepContext, kind: str) -> pa.Table | None:
-    table = ctx.lake.table(f"{kind}/{ctx.name}")
-    return table.read() if table.exists() else None
+    predictions = {
+        version: bundles.load(ctx, bundles.training_of(ctx, version).bundle).predict(frames[version])
+        for version in set(scored.values())
+    }
+    return score_table(next(iter(frames.values())), scored, predictions, as_of=ctx.as_of)
 
 
 MONITOR = Step(monitor, monitor_depends)

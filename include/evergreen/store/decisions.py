@@ -25,6 +25,7 @@ class Decision:
         key: What makes a repeated recording the same one.
         version: The model version that it is about, if any.
         historic: Whether it is about work older than the champion.
+        ledger_seq: Number of the model's newest ledger entry that it was made on, where it depends on the ledger.
     """
 
     id: int
@@ -39,6 +40,7 @@ class Decision:
     version: int | None
     historic: bool
     at: datetime
+    ledger_seq: int | None = None
 
 
 class Decisions:
@@ -64,11 +66,13 @@ class Decisions:
         reasons: Sequence[str] = (),
         version: int | None = None,
         historic: bool = False,
+        ledger_seq: int | None = None,
     ) -> Decision:
         """Stores a decision, or returns the one that stands under this key."""
         row = {
             "kind": kind, "resource": resource, "as_of": as_of, "as_of_time": as_of_time, "verdict": verdict,
             "figures": figures or {}, "reasons": list(reasons), "key": key, "version": version, "historic": historic,
+            "ledger_seq": ledger_seq,
         }  # fmt: skip
         with self._store.transaction() as connection:
             connection.execute(insert(decisions).values(row).on_conflict_do_nothing())

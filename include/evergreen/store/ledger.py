@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -40,11 +40,27 @@ class Ledger:
         with self._store.transaction() as connection:
             return list(connection.scalars(query))
 
-    def heads(self) -> dict[str, int]:
-        """Number of the newest entry of every model that has one; one look for a fleet."""
-        query = select(promotions.c.model, func.max(promotions.c.seq).label("newest")).group_by(promotions.c.model)
+    def servers(self) -> dict[str, int]:
+        """Number of the entry by which each model serves, the newest promotion first; one look for a fleet.
+
+        Reads the index of serving entries alone, whatever the length of the ledgers.
+        """
+        query = (
+            select(promotions.c.model, promotions.c.seq)
+            .where(promotions.c.served_from.is_not(None), promotions.c.served_to.is_(None))
+            .order_by(promotions.c.at.desc(), promotions.c.model)
+        )
         with self._store.transaction() as connection:
-            return {row.model: row.newest for row in connection.execute(query)}
+            return {row.model: row.seq for row in connection.execute(query)}
+
+    def entries_of(self, models: Collection[str]) -> dict[str, list[Promotion]]:
+        """All entries of several models by seq; one look for all of them."""
+        query = select(promotions).where(promotions.c.model.in_(models)).order_by(promotions.c.model, promotions.c.seq)
+        found: dict[str, list[Promotion]] = {model: [] for model in models}
+        with self._store.transaction() as connection:
+            for row in connection.execute(query):
+                found[row.model].append(Promotion(**row._mapping))
+        return found
 
     def seq(self, model: str) -> int:
         """Number of the newest entry, 0 if there is none: what a plan is made against."""

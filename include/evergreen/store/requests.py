@@ -3,87 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
 from evergreen import faults
+from evergreen.errors import UserError
+from evergreen.store.claims import Answer, Request, answers, outdates, share_out
 from evergreen.store.schema import promotions, requests
 from evergreen.store.store import Store
-
-State = Literal["open", "claimed", "done", "refused", "not_needed", "superseded"]
-Answer = Literal["done", "refused", "not_needed", "superseded"]
-
-
-@dataclass(frozen=True)
-class Request:
-    """A wish for a training.
-
-    Attributes:
-        cause: ``drift``, ``decay``, ``new_rows``, ``manual``, …
-        after_seq: Number of the model's newest ledger entry when it was written: a hold of that seq or an older one
-            does not bind what this request leads to.
-        lease_until: Until when (wall clock) nobody else may take it from ``claimed_by``.
-        joined: Whether it came too late for ``claimed_by`` to take, but is answered by its claim.
-        created: Whether this very call inserted it; known to :meth:`Requests.open` alone.
-    """
-
-    id: int
-    model: str
-    dedupe_key: str
-    cause: str
-    reason: str
-    evidence: Mapping[str, Any]
-    as_of: str
-    as_of_time: datetime
-    created_at: datetime
-    after_seq: int
-    state: State
-    claimed_by: str | None
-    lease_until: datetime | None
-    joined: bool
-    training_id: str | None
-    note: str
-    answered_at: datetime | None
-    created: bool = False
-
-
-class Shares(NamedTuple):
-    """What a claim does with the unanswered requests."""
-
-    taken: list[Request]
-    renewed: list[Request]
-    joined: list[tuple[Request, Request]]
-    """Requests, each with the live one that answers it too."""
-
-
-def share_out(unanswered: Sequence[Request], claimer: str, now: datetime, *, again: bool) -> Shares:
-    """Decides a claim; see :meth:`Requests.claim`.
-
-    Args:
-        unanswered: The model's open and claimed requests.
-        again: Whether the claimer has claimed before.
-    """
-    live = [r for r in unanswered if r.claimed_by is not None and r.lease_until is not None and r.lease_until >= now]
-    shares = Shares([], [], [])
-    for request in unanswered:
-        other = next((each for each in live if each.claimed_by != claimer and _answers(each, request)), None)
-        if request.claimed_by == claimer:
-            shares.renewed.append(request)
-        elif request in live:
-            continue
-        elif request.state == "open" and other is not None:
-            shares.joined.append((request, other))
-        elif not again:
-            shares.taken.append(request)
-    return shares
-
-
-def _answers(live: Request, request: Request) -> bool:
-    return live.as_of_time == request.as_of_time and live.after_seq >= request.after_seq
 
 
 class Requests:
@@ -124,8 +54,14 @@ class Requests:
         faults.point("request.insert:after")
         return Request(**stored._mapping, created=inserted is not None)
 
-    def claim(self, model: str, claimer: str, lease_seconds: float) -> list[Request]:
-        """Takes all open requests of the model, and those whose lease ran out; of parallel claimers one takes all.
+    def claim(
+        self, model: str, claimer: str, lease_seconds: float, *, as_of_time: datetime | None = None, only: bool = False
+    ) -> list[Request]:
+        """Takes all free requests of one as_of: open ones, and those whose lease ran out.
+
+        What is taken together has one as_of, so that a request that cannot be trained takes no other with it. It is
+        the claimer's own as_of if there is any request of it; else, for whoever is woken looks for what is left, the
+        one that was tried least often, and of these the newest. Of parallel claimers one takes them.
 
         A claimer that comes again gets the same set again, whatever its state by then, with a new lease on what is
         not answered; it gets nothing new. Open requests that somebody else's live claim answers anyway (same as_of,
@@ -134,6 +70,8 @@ class Requests:
         Args:
             claimer: Who claims, one name per run.
             lease_seconds: How long (wall clock) the claim stands; claim again to renew it.
+            as_of_time: The claimer's own, if it has one.
+            only: Take nothing of another as_of, as a person's run does.
         """
         mine = and_(requests.c.model == model, requests.c.claimed_by == claimer, ~requests.c.joined)
         faults.point("claim:before")
@@ -141,9 +79,19 @@ class Requests:
             _lock(connection, model)
             now = connection.execute(select(func.clock_timestamp())).scalar_one()
             unanswered = and_(requests.c.model == model, requests.c.state.in_(("open", "claimed")))
-            shares = share_out(_all(connection, unanswered), claimer, now, again=bool(_all(connection, mine)))
+            again = bool(_all(connection, mine))
+            shares = share_out(
+                _all(connection, unanswered), claimer, now, as_of_time=as_of_time, only=only, again=again
+            )
             until = now + timedelta(seconds=lease_seconds)
-            _give(connection, shares.taken, claimed_by=claimer, lease_until=until, joined=False)
+            _give(
+                connection,
+                shares.taken,
+                claimed_by=claimer,
+                lease_until=until,
+                joined=False,
+                tries=requests.c.tries + 1,
+            )
             _give(connection, shares.renewed, lease_until=until)
             _join(connection, shares.joined)
             claimed = _all(connection, mine)
@@ -161,6 +109,8 @@ class Requests:
     ) -> list[Request]:
         """Closes requests, and those that joined (or would join) their claim; what is closed stays as it was.
 
+        What is ``done`` also supersedes the machine's open requests of older as_ofs: they wanted a newer model.
+
         Args:
             claimer: Close only what this claimer (still) holds: a zombie whose lease was taken over closes nothing.
         """
@@ -175,21 +125,59 @@ class Requests:
                 _lock(connection, model)
                 held = _all(connection, and_(*closing, requests.c.model == model, requests.c.state == "claimed"))
                 still_open = _all(connection, and_(requests.c.model == model, requests.c.state == "open"))
-                _join(connection, [(r, live) for r in still_open for live in held if _answers(live, r)])
+                _join(connection, [(r, live) for r in still_open for live in held if answers(live, r)])
             connection.execute(
                 update(requests)
                 .where(*closing)
                 .values(state=state, training_id=training_id, note=note, answered_at=func.clock_timestamp())
             )
-            return _all(connection, together)
+            answered = _all(connection, together)
+            if state == "done":
+                _supersede(connection, [each for each in answered if each.state == "done"])
+            return answered
 
-    def give_back(self, model: str, claimer: str) -> None:
+    def withdraw(self, model: str, request: int, *, actor: str, reason: str) -> Request:
+        """Ends a request for good, because a person says so; one that was withdrawn before stays as it was.
+
+        A training that works on it ends before it registers anything, unless it answers other requests too.
+
+        Raises:
+            UserError: When the model has no such request, or it was answered.
+        """
+        with self._store.transaction() as connection:
+            _lock(connection, model)
+            ours = and_(requests.c.model == model, requests.c.id == request)
+            connection.execute(
+                update(requests)
+                .where(ours, requests.c.state.in_(("open", "claimed")))
+                .values(state="withdrawn", note=f"{actor}: {reason}", answered_at=func.clock_timestamp())
+            )
+            found = _all(connection, ours)
+        if not found:
+            unanswered = [each.id for each in self.of(model) if each.state in ("open", "claimed")]
+            remedy = f"Nobody has answered {', '.join(map(str, unanswered))}." if unanswered else "None is open."
+            raise UserError(f"{model}: request", "must be one of the model's", value=request, remedy=remedy)
+        if found[0].state != "withdrawn":
+            how = f"{request}, which was answered before: {found[0].state} ({found[0].note})"
+            raise UserError(f"{model}: request", f"must be one that nobody has answered, but it is {how}")
+        return found[0]
+
+    def withdrawn_from(self, model: str, claimer: str) -> str:
+        """Why a claimer has nothing to work for any more: the notes of its requests, when all were withdrawn."""
+        with self._store.transaction() as connection:
+            held = _all(connection, and_(requests.c.model == model, requests.c.claimed_by == claimer))
+        if not held or any(each.state != "withdrawn" for each in held):
+            return ""
+        return "; ".join(dict.fromkeys(each.note for each in held))
+
+    def give_back(self, model: str, claimer: str) -> list[Request]:
         """Opens again what a claimer holds and will not answer, so that nobody waits for its lease to run out."""
         free = {"state": "open", "claimed_by": None, "lease_until": None, "joined": False}
         with self._store.transaction() as connection:
             _lock(connection, model)
             held = and_(requests.c.model == model, requests.c.claimed_by == claimer, requests.c.state == "claimed")
-            connection.execute(update(requests).where(held).values(free))
+            ids = connection.scalars(update(requests).where(held).values(free).returning(requests.c.id)).all()
+            return _all(connection, requests.c.id.in_(ids))
 
     def of(self, model: str) -> list[Request]:
         """All requests of a model in the order they were written."""
@@ -201,9 +189,14 @@ class Requests:
         with self._store.transaction() as connection:
             return _all(connection, and_(requests.c.model == model, _is_free()))
 
-    def newest(self, model: str) -> Request | None:
-        """The request with the latest as_of: what a cool-down in data time counts from."""
-        return max(self.of(model), key=lambda request: (request.as_of_time, request.id), default=None)
+    def newest(self, model: str, *, by: datetime | None = None) -> Request | None:
+        """The request with the latest as_of: what a cool-down in data time counts from.
+
+        Args:
+            by: Leaves later ones out: a wish for a day far ahead ends no cool-down.
+        """
+        known = [request for request in self.of(model) if by is None or request.as_of_time <= by]
+        return max(known, key=lambda request: (request.as_of_time, request.id), default=None)
 
 
 def _lock(connection: Connection, model: str) -> None:
@@ -220,6 +213,25 @@ def _give(connection: Connection, given: Sequence[Request], **values: Any) -> No
 def _join(connection: Connection, pairs: Sequence[tuple[Request, Request]]) -> None:
     for request, live in pairs:
         _give(connection, [request], claimed_by=live.claimed_by, lease_until=live.lease_until, joined=True)
+
+
+def _supersede(connection: Connection, done: Sequence[Request]) -> None:
+    if not done:
+        return
+    free = _all(connection, and_(requests.c.model == done[0].model, _is_free()))
+    for request in free:
+        newer = next((each for each in done if outdates(each, request)), None)
+        if newer is not None:
+            connection.execute(
+                update(requests)
+                .where(requests.c.id == request.id)
+                .values(
+                    state="superseded",
+                    training_id=newer.training_id,
+                    note=f"request {newer.id} was trained as of {newer.as_of}, which is newer",
+                    answered_at=func.clock_timestamp(),
+                )
+            )
 
 
 def _is_free() -> ColumnElement[bool]:

@@ -13,6 +13,7 @@ from sqlalchemy import (
     DateTime,
     Dialect,
     Float,
+    ForeignKey,
     Identity,
     Index,
     Integer,
@@ -50,6 +51,7 @@ metadata = MetaData(
         "uq": "uq_%(table_name)s_%(column_0_N_name)s",
         "ck": "ck_%(table_name)s_%(constraint_name)s",
         "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
     }
 )
 
@@ -131,8 +133,12 @@ requests = Table(
     Column("training_id", Text),
     Column("note", Text, nullable=False, server_default=""),
     Column("answered_at", Instant),
+    Column("tries", Integer, nullable=False, server_default=text("0")),
     UniqueConstraint("model", "dedupe_key"),
-    CheckConstraint("state IN ('open', 'claimed', 'done', 'refused', 'not_needed', 'superseded')", name="state"),
+    CheckConstraint(
+        "state IN ('open', 'claimed', 'done', 'refused', 'not_needed', 'superseded', 'withdrawn', 'cannot_train')",
+        name="state",
+    ),
     CheckConstraint("state <> 'claimed' OR (claimed_by IS NOT NULL AND lease_until IS NOT NULL)", name="claimed"),
     Index(None, "model", "state"),
 )
@@ -152,6 +158,7 @@ decisions = Table(
     Column("version", Integer),
     Column("historic", Boolean, nullable=False),
     _stamp("at"),
+    Column("ledger_seq", Integer),
     UniqueConstraint("key"),
     Index(None, "resource", "kind"),
 )
@@ -178,6 +185,8 @@ trainings = Table(
     Column("finished_at", Instant),
     Column("adopted_version", Integer),
     Column("adopted_at", Instant),
+    # MLflow's own number, noted: it may be missing, change, or be that of two trainings.
+    Column("mlflow_version", Integer),
     UniqueConstraint("model", "adopted_version"),
     CheckConstraint("adopted_version >= 1", name="adopted_version"),
 )
@@ -204,10 +213,19 @@ gateways = Table(
     "gateways",
     metadata,
     _text("instance", primary_key=True),
-    _text("model", primary_key=True),
-    Column("applied_seq", Integer, nullable=False),
     _text("url"),
     _instant("seen_at"),
+)
+
+gateway_models = Table(
+    "gateway_models",
+    metadata,
+    Column("instance", Text, ForeignKey("gateways.instance", ondelete="CASCADE"), primary_key=True),
+    _text("model", primary_key=True),
+    Column("applied_seq", Integer, nullable=False),
+    Column("fault_seq", Integer, nullable=False),
+    _text("fault"),
+    _stamp("at"),
 )
 
 consumed = Table(
@@ -245,6 +263,34 @@ periods = Table(
     Index(None, "model", "as_of"),
 )
 
+watched = Table(
+    "watched",
+    metadata,
+    _text("model", primary_key=True),
+    _text("as_of", primary_key=True),
+    _instant("start_time"),
+    _instant("as_of_time"),
+    _text("state"),
+    Column("note", Text, nullable=False, server_default=""),
+    Column("judged_time", Instant),
+    Column("read_at", Instant),
+    CheckConstraint("state IN ('waiting', 'open', 'settled')", name="state"),
+    CheckConstraint("(judged_time IS NULL) = (read_at IS NULL)", name="judged"),
+    Index("ix_watched_unsettled", "model", postgresql_where=text("state <> 'settled'")),
+)
+
+intervals = Table(
+    "intervals",
+    metadata,
+    _text("resource", primary_key=True),
+    Column("as_of_time", Instant, nullable=False, primary_key=True),
+    _text("as_of"),
+    _text("state"),
+    Column("reason", Text, nullable=False, server_default=""),
+    _stamp("at"),
+    CheckConstraint("state IN ('published', 'skipped')", name="state"),
+)
+
 row_counts = Table(
     "row_counts",
     metadata,
@@ -270,4 +316,37 @@ seen = Table(
     _text("resource", primary_key=True),
     _text("as_of"),
     _instant("as_of_time"),
+)
+
+definitions = Table(
+    "definitions",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), nullable=False),
+    _text("resource", primary_key=True),
+    _text("digest", primary_key=True),
+    _text("table"),
+    _document("document"),
+    _text("workspace"),
+    _text("as_of"),
+    _instant("as_of_time"),
+    Column("seam", JSON(none_as_null=True)),
+    _document("lost"),
+    _document("approximate"),
+    _stamp("at"),
+    Index(None, "table"),
+)
+
+coverage = Table(
+    "coverage",
+    metadata,
+    _text("table", primary_key=True),
+    _text("as_of", primary_key=True),
+    _instant("as_of_time"),
+    _text("step_key"),
+    _text("reading"),
+    Column("event_from", Instant),
+    Column("event_to", Instant),
+    _document("details"),
+    _stamp("planned_at"),
+    Column("done_at", Instant),
 )

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 
-from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, make_url
+from sqlalchemy import URL, Connection, Engine, NullPool, QueuePool, create_engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 
 from evergreen.errors import EvergreenError, TransientError, UserError, shorten
@@ -23,6 +23,8 @@ class Store:
 
     Args:
         url: SQLAlchemy URL, ``postgresql+psycopg2://…``.
+        connections: So many are kept and never more are open, for a server that asks all the time and does not fork;
+            0 for none.
         statement_timeout_seconds: A statement that takes longer is cancelled.
         lock_timeout_seconds: A statement that waits longer for a lock is cancelled.
 
@@ -30,8 +32,16 @@ class Store:
         UserError: When the URL is missing or not of PostgreSQL.
     """
 
-    def __init__(self, url: str, *, statement_timeout_seconds: float = 60, lock_timeout_seconds: float = 20) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        connections: int = 0,
+        statement_timeout_seconds: float = 60,
+        lock_timeout_seconds: float = 20,
+    ) -> None:
         self._url = _checked(url)
+        self._connections = connections
         self._timeouts = {"statement_timeout": statement_timeout_seconds, "lock_timeout": lock_timeout_seconds}
 
     def __repr__(self) -> str:
@@ -41,9 +51,12 @@ class Store:
     def _engine(self) -> Engine:
         options = {name: f"{round(seconds * 1000)}ms" for name, seconds in self._timeouts.items()}
         options |= {"timezone": "UTC", "idle_in_transaction_session_timeout": "300s"}
+        # A kept connection is tried before use: its server may have been started afresh.
+        kept = {"pool_size": self._connections, "max_overflow": 0, "pool_pre_ping": True}
         return create_engine(
             self._url,
-            poolclass=NullPool,
+            poolclass=QueuePool if self._connections else NullPool,
+            **(kept if self._connections else {}),
             json_serializer=dumps,
             hide_parameters=True,
             connect_args={
@@ -69,6 +82,10 @@ class Store:
             if translated is None:
                 raise
             raise translated from error
+
+    def close(self) -> None:
+        """Closes the connections that are kept; used again, it opens new ones."""
+        self._engine.dispose()
 
     def migrate(self) -> None:
         """Brings the database to the newest schema; any number of callers at once do it one after the other.

@@ -1,19 +1,18 @@
-"""Trainings: what each was made from, and the one model version that each adopted."""
+"""Trainings: what each was made from, and the one version number that each has."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, func, select, update
+from sqlalchemy import ColumnElement, Connection, ScalarSelect, func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.exc import IntegrityError
 
 from evergreen import faults
-from evergreen.errors import Superseded, UserError
-from evergreen.store.schema import requests, trainings
+from evergreen.errors import UserError
+from evergreen.store.schema import promotions, requests, trainings
 from evergreen.store.store import Store
 
 
@@ -31,7 +30,8 @@ class Training:
         trained_through: The last label time that fit or early stopping used.
         training_set: Content address (SHA-256) of the immutable Parquet file.
         bundle: Digest of the frozen folder that serves.
-        adopted_version: The one registered version that counts; others of this training are strays.
+        adopted_version: Its number among the model's versions: 1, 2, 3, …, given by the store when it was adopted.
+        mlflow_version: MLflow's own number of the copy there, when last seen; absent while there is none.
     """
 
     training_id: str
@@ -53,6 +53,7 @@ class Training:
     finished_at: datetime | None
     adopted_version: int | None
     adopted_at: datetime | None
+    mlflow_version: int | None = None
 
 
 class Trainings:
@@ -112,36 +113,38 @@ class Trainings:
             )
             return _one(connection, training_id)
 
-    def adopt(self, training_id: str, version: int) -> int:
-        """Makes a registered version the training's own; the first caller wins.
+    def adopt(self, training_id: str) -> int:
+        """Gives the training the model's next version number, once: called again, it returns the same.
+
+        Numbers count up from 1 by model, without gaps, and are never given again: what MLflow or a person does
+        elsewhere has no part in them.
 
         Returns:
-            The adopted version, maybe another's: then ``version`` is a stray that must never serve.
+            The version.
 
         Raises:
             UserError: When the training was never started.
-            Superseded: When another training adopted that version.
         """
         faults.point("adopt:before")
-        adopted = trainings.c.adopted_version
-        first_wins = {
-            "adopted_version": func.coalesce(adopted, version),
-            "adopted_at": func.coalesce(trainings.c.adopted_at, func.clock_timestamp()),
-        }
-        try:
-            with self._store.transaction() as connection:
-                standing: int | None = connection.execute(
-                    update(trainings)
-                    .where(trainings.c.training_id == training_id)
-                    .values(first_wins)
-                    .returning(adopted)
-                ).scalar()
-        except IntegrityError:
-            raise Superseded(f"Version {version} belongs to another training than {training_id}.") from None
+        with self._store.transaction() as connection:
+            model = _one(connection, training_id).model
+            # Adopters of one model queue up here; what each counts is then all that was adopted before.
+            connection.execute(select(func.pg_advisory_xact_lock(func.hashtext("adopt"), func.hashtext(model))))
+            first_wins = {
+                "adopted_version": func.coalesce(trainings.c.adopted_version, _next_version(model)),
+                "adopted_at": func.coalesce(trainings.c.adopted_at, func.clock_timestamp()),
+            }
+            adopt = update(trainings).where(trainings.c.training_id == training_id).values(first_wins)
+            version: int = connection.execute(adopt.returning(trainings.c.adopted_version)).scalar_one()
         faults.point("adopt:after")
-        if standing is None:
-            raise _unknown(training_id)
-        return standing
+        return version
+
+    def note_mlflow_version(self, training_id: str, number: int | None) -> None:
+        """Keeps MLflow's number of the copy there; ``None`` when there is no copy."""
+        with self._store.transaction() as connection:
+            connection.execute(
+                update(trainings).where(trainings.c.training_id == training_id).values(mlflow_version=number)
+            )
 
     def get(self, training_id: str) -> Training | None:
         """A training by its id."""
@@ -152,13 +155,27 @@ class Trainings:
         return self._where(trainings.c.model == model)
 
     def by_version(self, model: str, version: int) -> Training | None:
-        """The training that adopted a version; ``None`` for strays."""
+        """The training that adopted a version."""
         return next(iter(self._where(trainings.c.model == model, trainings.c.adopted_version == version)), None)
+
+    def by_versions(self, versions: Collection[tuple[str, int]]) -> dict[tuple[str, int], Training]:
+        """The trainings that adopted these (model, version); strays are left out. One look for all of them."""
+        asked = tuple_(trainings.c.model, trainings.c.adopted_version).in_(list(versions))
+        found = self._where(asked) if versions else []
+        return {(each.model, each.adopted_version): each for each in found if each.adopted_version is not None}
 
     def _where(self, *where: ColumnElement[bool]) -> list[Training]:
         query = select(trainings).where(*where).order_by(trainings.c.created_at, trainings.c.training_id)
         with self._store.transaction() as connection:
             return [Training(**row._mapping) for row in connection.execute(query)]
+
+
+def _next_version(model: str) -> ScalarSelect[int]:
+    """One more than every version that was adopted or stands in the ledger."""
+    others = trainings.alias()
+    adopted = select(func.max(others.c.adopted_version)).where(others.c.model == model).scalar_subquery()
+    served = select(func.max(promotions.c.version)).where(promotions.c.model == model).scalar_subquery()
+    return select(func.greatest(func.coalesce(adopted, 0), func.coalesce(served, 0)) + 1).scalar_subquery()
 
 
 def _one(connection: Connection, training_id: str) -> Training:

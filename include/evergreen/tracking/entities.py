@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import posixpath
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -15,12 +17,25 @@ if TYPE_CHECKING:
     from mlflow.entities import DatasetInput, Metric, Param, RunTag
 
 PREFIX = "evergreen."
-_PARAM_LENGTH, _TAG_LENGTH = 6000, 5000
+_NAME_LENGTH, _PARAM_LENGTH, _TAG_LENGTH = 250, 6000, 5000
+_NOT_IN_NAMES = re.compile(r"[^\w.\- :/]")
+
+
+def named(name: str) -> str:
+    """The name of a parameter or metric as MLflow takes it: it refuses some characters, and what is no plain path."""
+    plain = _NOT_IN_NAMES.sub("_", name)[:_NAME_LENGTH]
+    is_path = posixpath.normpath(plain) == plain and not plain.startswith(("/", ".."))
+    return plain if plain not in ("", ".") and is_path else re.sub(r"[./]", "_", plain) or "_"
+
+
+def written(value: object, limit: int) -> str:
+    """A value as text that MLflow and its database can store: valid UTF-8, without NUL, bounded."""
+    return str(value).encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")[:limit]
 
 
 def prefixed(tags: Mapping[str, Any]) -> dict[str, str]:
     """Our tags as MLflow stores them."""
-    return {f"{PREFIX}{name}": str(value)[:_TAG_LENGTH] for name, value in tags.items() if value is not None}
+    return {f"{PREFIX}{name}": written(value, _TAG_LENGTH) for name, value in tags.items() if value is not None}
 
 
 def run_tags(tags: Mapping[str, Any]) -> list[RunTag]:
@@ -34,7 +49,19 @@ def run_params(params: Mapping[str, Any]) -> list[Param]:
     """Parameters as entities, sorted; what is ``None`` is left out."""
     from mlflow.entities import Param
 
-    return [Param(name, str(value)[:_PARAM_LENGTH]) for name, value in sorted(params.items()) if value is not None]
+    texts = as_texts(params)
+    taken: dict[str, str] = {}
+    for name, text in texts.items():
+        plain = named(name)
+        while plain in taken:
+            plain = f"{plain[: _NAME_LENGTH - 1]}_"
+        taken[plain] = text
+    return [Param(name, text) for name, text in taken.items()]
+
+
+def as_texts(params: Mapping[str, Any]) -> dict[str, str]:
+    """Parameters as text, sorted; what is ``None`` is left out."""
+    return {name: written(value, _PARAM_LENGTH) for name, value in sorted(params.items()) if value is not None}
 
 
 def run_metrics(final: Mapping[str, float | None], curves: Mapping[str, Sequence[float]]) -> Iterator[Metric]:
@@ -44,11 +71,11 @@ def run_metrics(final: Mapping[str, float | None], curves: Mapping[str, Sequence
     now = int(time.time() * 1000)
     for name, value in sorted(final.items()):
         if value is not None and math.isfinite(value):
-            yield Metric(name, float(value), now, 0)
+            yield Metric(named(name), float(value), now, 0)
     for name, values in sorted(curves.items()):
         for step, value in enumerate(values):
             if math.isfinite(value):
-                yield Metric(name, float(value), now, step)
+                yield Metric(named(name), float(value), now, step)
 
 
 def dataset_input(each: DataInput) -> DatasetInput:

@@ -1,6 +1,7 @@
-"""MLflow's server behind our own verbs: log a training, register it, fetch what is served, heal the aliases.
+"""MLflow's server behind our own verbs: log a training, register it, fetch its bundle, heal the aliases.
 
-Aliases here are a copy for people and tools. Nothing in Evergreen decides by them.
+Registered versions and aliases here are copies for people and tools. Nothing in Evergreen decides by them, and their
+numbers are MLflow's own: ``registry`` finds by a training's tag which of the store's versions they stand for.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evergreen import faults
-from evergreen.errors import DataError
+from evergreen.errors import DataError, TransientError
 from evergreen.tracking import flavor as flavors
 from evergreen.tracking.entities import dataset_input, prefixed, quoted, run_metrics, run_params, run_tags
-from evergreen.tracking.mlflow_errors import translated
+from evergreen.tracking.mlflow_errors import number, translated, written_here
 from evergreen.tracking.record import TrainingRecord
 
 if TYPE_CHECKING:
@@ -66,8 +67,8 @@ class Tracking:
             The run's id.
 
         Raises:
-            TransientError: When the server does not answer.
-            DataError: When it refuses.
+            TransientError: When the server does not answer, or refuses.
+            DataError: When the model cannot be written in MLflow's flavor.
         """
         with translated(f"logging training {record.training_id} of {record.model}"):
             experiment = self._experiment(record.model)
@@ -84,20 +85,24 @@ class Tracking:
     def register(self, model: str, run_id: str, training_id: str, *, tags: Mapping[str, Any] | None = None) -> int:
         """Registers a run's model as a version of the registered model, unless this training has one already.
 
-        Two that do so at the same instant leave a stray; it is found by :meth:`versions_of_training`, and the store
-        decides which is adopted.
+        Two that do so at the same instant leave a stray, which harms nobody: the older one is found from then on. Tags
+        that are not as given are made so.
 
         Returns:
-            The version.
+            MLflow's number of the version.
 
         Raises:
-            TransientError: When the server does not answer.
-            DataError: When the run has no model, or the server refuses.
+            TransientError: When the server does not answer, or fails.
+            DataError: When MLflow has no such run (any more), or the run has no model.
         """
         with translated(f"registering {model} from run {run_id}"):
-            there = self.versions_of_training(model, training_id)
+            there = self._versions(model, training_id, run_id)
+            wanted = prefixed({"training_id": training_id, **(tags or {})})
             if there:
-                return there[0]
+                for name, text in wanted.items():
+                    if there[0].tags.get(name) != text:
+                        self._client.set_model_version_tag(model, there[0].version, name, text)
+                return number(there[0].version, f"versions of {model}")
             faults.point("register:before")
             model_id = self._logged_model(run_id)
             self._ensure_registered(model)
@@ -105,34 +110,35 @@ class Tracking:
                 model,
                 source=f"models:/{model_id}",
                 run_id=run_id,
-                tags=prefixed({"training_id": training_id, **(tags or {})}),
+                tags=wanted,
                 model_id=model_id,
                 await_creation_for=0,
             )
             faults.point("register:after")
             _log.info("Registered %s version %s from run %s", model, version.version, run_id)
-            return int(version.version)
+            return number(version.version, f"versions of {model}")
 
-    def versions_of_training(self, model: str, training_id: str) -> list[int]:
-        """All versions that carry the training's tag, oldest first."""
+    def versions_of_training(self, model: str, training_id: str, *, run_id: str | None = None) -> list[int]:
+        """Numbers of all versions that carry the training's tag, oldest first.
+
+        Args:
+            run_id: Only those that were registered from it: a tag can be written by hand.
+        """
         with translated(f"looking for versions of training {training_id}"):
-            found = self._client.search_model_versions(
-                f"name = '{quoted(model)}' and tags.`{TRAINING_TAG}` = '{quoted(training_id)}'"
-            )
-            return sorted(int(version.version) for version in found)
+            return [number(each.version, f"versions of {model}") for each in self._versions(model, training_id, run_id)]
 
     def run_of_version(self, model: str, version: int) -> str:
-        """The run that a version was registered from.
+        """The run that a version, by MLflow's number, was registered from.
 
         Raises:
             DataError: When there is no such version.
         """
-        with translated(f"reading {model} version {version}"):
+        with translated(f"reading {model} version {version}", named=f"version {version} of {model}"):
             return str(self._client.get_model_version(model, str(version)).run_id)
 
     def run_tags(self, run_id: str) -> dict[str, str]:
         """Our tags of a run, without their prefix."""
-        with translated(f"reading run {run_id}"):
+        with translated(f"reading run {run_id}", named=f"run {run_id}"):
             tags = self._client.get_run(run_id).data.tags
             return {
                 name.removeprefix("evergreen."): text for name, text in tags.items() if name.startswith("evergreen.")
@@ -140,7 +146,7 @@ class Tracking:
 
     def run_params(self, run_id: str) -> dict[str, str]:
         """The parameters of a run, as text."""
-        with translated(f"reading run {run_id}"):
+        with translated(f"reading run {run_id}", named=f"run {run_id}"):
             return dict(self._client.get_run(run_id).data.params)
 
     def log_metrics(
@@ -156,7 +162,7 @@ class Tracking:
             self._upload(run_id, path, artifact_folder)
 
     def download_bundle(self, model: str, version: int, folder: Path) -> Path:
-        """Fetches the bundle of a version into ``folder``, which appears whole or not at all.
+        """Fetches the bundle of a version, by MLflow's number, into ``folder``, which appears whole or not at all.
 
         A folder that is there already is left as it is: its content is verified when it is loaded.
 
@@ -177,7 +183,7 @@ class Tracking:
         scratch = folder.parent / f".{folder.name}.{uuid.uuid4().hex}"
         try:
             scratch.mkdir()
-            with translated(f"downloading the bundle of run {run_id}"):
+            with translated(f"downloading the bundle of run {run_id}", named=f"a bundle of run {run_id}"):
                 self._client.download_artifacts(run_id, BUNDLE, str(scratch))
             if not (scratch / BUNDLE / "manifest.json").is_file():
                 raise DataError(f"run {run_id}", "must have a bundle among its artifacts")
@@ -194,13 +200,17 @@ class Tracking:
         """The aliases of a registered model; empty if it does not exist."""
         with translated(f"reading the aliases of {model}"):
             found = self._registered(model)
-            return {} if found is None else {name: int(version) for name, version in found.aliases.items()}
+            told = {} if found is None else found.aliases
+            return {name: number(version, f"versions of {model}") for name, version in told.items()}
 
     def heal_aliases(self, model: str, wanted: Mapping[str, int | None]) -> dict[str, int | None]:
-        """Makes the named aliases what the store says; ``None`` removes one; aliases not named are left alone.
+        """Sets the named aliases, by MLflow's numbers; ``None`` removes one; aliases not named are left alone.
 
         Returns:
             What had to be changed.
+
+        Raises:
+            TransientError: When the server does not answer or fails, or the version was deleted in this moment.
         """
         present = self.aliases(model)
         changed = {name: version for name, version in wanted.items() if present.get(name) != version}
@@ -217,7 +227,7 @@ class Tracking:
         return f"{self._ui.rstrip('/')}/#/runs/{run_id}"
 
     def version_url(self, model: str, version: int) -> str:
-        """Page of a model version in MLflow's UI."""
+        """Page of a model version, by MLflow's number, in MLflow's UI."""
         return f"{self._ui.rstrip('/')}/#/models/{model}/versions/{version}"
 
     @cached_property
@@ -284,14 +294,15 @@ class Tracking:
         )
         with tempfile.TemporaryDirectory(prefix="evergreen-") as scratch:
             folder = Path(scratch) / _MODEL
-            flavors.write(
-                record.flavor,
-                folder,
-                model_id=model.model_id,
-                run_id=run_id,
-                location=model.artifact_location,
-                training_id=record.training_id,
-            )
+            with written_here(record.model):
+                flavors.write(
+                    record.flavor,
+                    folder,
+                    model_id=model.model_id,
+                    run_id=run_id,
+                    location=model.artifact_location,
+                    training_id=record.training_id,
+                )
             self._client.log_model_artifacts(model.model_id, str(folder))
         self._client.finalize_logged_model(model.model_id, "READY")
         self._client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
@@ -304,12 +315,25 @@ class Tracking:
         else:
             self._client.log_artifact(run_id, str(path), artifact_folder)
 
+    def _versions(self, model: str, training_id: str, run_id: str | None) -> list[ModelVersion]:
+        found = self._client.search_model_versions(
+            f"name = '{quoted(model)}' and tags.`{TRAINING_TAG}` = '{quoted(training_id)}'"
+        )
+        mine = [version for version in found if run_id is None or version.run_id == run_id]
+        return sorted(mine, key=lambda version: number(version.version, f"versions of {model}"))
+
     def _logged_model(self, run_id: str) -> str:
-        outputs = self._client.get_run(run_id).outputs
-        if outputs is None or not outputs.model_outputs:
-            raise DataError(f"run {run_id}", "must have a logged model", remedy="Log the training anew.")
-        model_id: str = outputs.model_outputs[0].model_id
-        return model_id
+        with translated(f"reading run {run_id}", named=f"run {run_id} and its model"):
+            run = self._client.get_run(run_id)
+            if run.info.run_id != run_id:
+                raise TransientError(f"MLflow must answer with run {run_id}, got {run.info.run_id!r}.")
+            if run.info.lifecycle_stage == "deleted":
+                raise DataError(f"MLflow's run {run_id}", "must not be deleted", remedy="Restore it there.")
+            if run.outputs is None or not run.outputs.model_outputs:
+                raise DataError(f"MLflow's run {run_id}", "must have a logged model", remedy="Log the training anew.")
+            model_id: str = run.outputs.model_outputs[0].model_id
+            self._client.get_logged_model(model_id)  # the registry would fail on one that was deleted, and say nothing
+            return model_id
 
     def _registered(self, model: str) -> Any:
         from mlflow.exceptions import MlflowException

@@ -119,6 +119,7 @@ def save(
     model: str,
     training_id: str,
     golden: pa.Table,
+    nulls: Mapping[str, float] | None = None,
     request: Mapping[str, str] | None = None,
     on_demand: Sequence[Mapping[str, Any]] = (),
     files: Mapping[str, bytes] | None = None,
@@ -132,6 +133,7 @@ def save(
         model: The model's name.
         training_id: Of the training.
         golden: Rows of the test part (or any) with the feature columns; the first 20 are kept with their predictions.
+        nulls: Share of nulls of each feature in the rows that were learnt from.
         request: Columns that a caller sends, with their spec types.
         on_demand: The on_demand views, in JSON form.
         files: Their files, by path relative to the workspace.
@@ -166,6 +168,8 @@ def save(
         "trained_through": fitted.trained_through.isoformat(),
         "test_from": fitted.parts.test_from.isoformat(),
         "test_through": fitted.parts.test_through.isoformat(),
+        "rows": fitted.parts.sizes,
+        "nulls": dict(nulls or {}),
         "best_iteration": fitted.best_iteration,
         "seed": fitted.seed,
         "threads": fitted.threads,

@@ -9,11 +9,12 @@ from datetime import datetime
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from evergreen.errors import UserError
+from evergreen.errors import DataError, UserError
 from evergreen.spec.model import Model
 from evergreen.training.encode import Encoder
 from evergreen.training.labels import LabelSummary, classes_of, encode_labels, summarize
 from evergreen.training.predict import predict
+from evergreen.training.shortage import shortage_of
 from evergreen.training.split import Parts, time_split
 from evergreen.training.trainer import Estimator, Problem, Rows, trainer_of
 
@@ -74,8 +75,26 @@ class Fitted:
         return predict(self.estimator, self.encoder, table)
 
 
+def split(model: Model, frame: pa.Table, as_of_time: datetime) -> Parts:
+    """The parts of a frame as the model's spec wants them."""
+    return time_split(
+        frame,
+        as_of_time=as_of_time,
+        split=model.split,
+        delay=model.label.delay,
+        gap=model.gap,
+        window=model.window,
+    )
+
+
 def fit(
-    model: Model, frame: pa.Table, features: Sequence[str], *, as_of_time: datetime, seed: int | None = None
+    model: Model,
+    frame: pa.Table,
+    features: Sequence[str],
+    *,
+    as_of_time: datetime,
+    seed: int | None = None,
+    parts: Parts | None = None,
 ) -> Fitted:
     """Splits by time, encodes and trains.
 
@@ -85,24 +104,22 @@ def fit(
         features: The feature columns, in the order that is kept from here on.
         as_of_time: The instant of the data clock.
         seed: Instead of ``trainer.seed``.
+        parts: The frame as :func:`split` parts it, where that is known already.
 
     Raises:
-        UserError: When there is nothing to fit on or the library refuses, naming the field.
-        DataError: When a label or a feature has an impossible type or value.
+        UserError: When the library refuses, naming the field.
+        DataError: When a part holds too few rows (ask :func:`~evergreen.training.shortage.shortage_of` before), or a
+            label or a feature has an impossible type or value.
     """
     place = f"models/{model.name}.yaml"
     if not features:
         raise UserError(place, "must have at least one feature", remedy="Name request columns or feature views.")
     spec = model.trainer if seed is None else model.trainer.model_copy(update={"seed": seed})
     trainer = trainer_of(spec)
-    parts = time_split(
-        frame,
-        as_of_time=as_of_time,
-        split=model.split,
-        delay=model.label.delay,
-        window=model.window,
-        place=f"{place} split",
-    )
+    parts = split(model, frame, as_of_time) if parts is None else parts
+    shortage = shortage_of(parts, model)
+    if shortage is not None:
+        raise DataError(f"{place} split", f"must leave enough rows to train on, but {shortage.reason}")
     learn, watch = frame.take(parts.fit), frame.take(parts.validation)
     if not trainer.stops_early:
         import pyarrow as pa

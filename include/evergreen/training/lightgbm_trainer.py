@@ -23,6 +23,8 @@ OBJECTIVES = {
         "regression", "regression_l1", "huber", "fair", "poisson", "quantile", "mape", "gamma", "tweedie",
     ),
 }  # fmt: skip
+_LEARNS = {"mean_absolute_error": "regression_l1"}
+"""The objective that goes for a metric, where it is not the task's first."""
 _STOP_ON = {
     "roc_auc": "auc",
     "average_precision": "average_precision",
@@ -125,7 +127,7 @@ class LightGBMTrainer:
 
     def _params(self, problem: Problem, validation: Rows) -> dict[str, Any]:
         given = _checked(self._spec.params, problem)
-        objective = given.pop("objective", OBJECTIVES[problem.task][0])
+        objective = given.pop("objective", _LEARNS.get(problem.metric, OBJECTIVES[problem.task][0]))
         if objective not in OBJECTIVES[problem.task]:
             raise UserError(
                 f"{problem.place} trainer.params.objective",

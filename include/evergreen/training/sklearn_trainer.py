@@ -30,6 +30,8 @@ TRUSTED_PREFIXES = ("sklearn.metrics._dist_metrics.", "sklearn.gaussian_process.
 _SCALED = ("linear_model", "svm", "neural_network", "neighbors", "gaussian_process", "discriminant_analysis")
 _PARALLEL = ("ensemble", "neighbors")
 _MAX_ONE_HOT = 100
+_ABSOLUTE = {"HistGradientBoostingRegressor": "loss", "GradientBoostingRegressor": "loss"}
+"""The argument by which an estimator learns the absolute error at no more cost than the squared one."""
 _OURS = {"random_state": "trainer.seed", "n_jobs": "trainer.threads"}
 
 
@@ -163,6 +165,8 @@ class SklearnTrainer:
                     value=params[param],
                     remedy=f"Write {instead}.",
                 )
+        if problem.metric == "mean_absolute_error" and name in _ABSOLUTE:
+            params.setdefault(_ABSOLUTE[name], "absolute_error")
         accepted = inspect.signature(kind).parameters
         if "random_state" in accepted:
             params["random_state"] = self._spec.seed

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def act(context: Context, model: str, conf: dict[str, Any], as_of: str, timezone: str) -> dict[str, Any]:
-    """Acts once per task of a run, in the store, then heals MLflow's aliases from it.
+    """Acts once per task of a run, in the store, then heals MLflow's aliases from it, if MLflow can be had.
 
     Args:
         conf: As ``<model>.rollback`` takes it.

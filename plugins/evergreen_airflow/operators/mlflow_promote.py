@@ -23,7 +23,7 @@ class MlflowPromoteOperator(BaseOperator):
 
     Args:
         model: Name of the model.
-        version: Registered version.
+        version: Its number in Evergreen's store (not MLflow's own).
         reason: Kept in the ledger.
         as_of: Key of the data clock; the run's partition key by default.
         timezone: Time zone of the key.

@@ -1,4 +1,4 @@
-"""Registers a run's model with MLflow."""
+"""Registers the model of an MLflow run."""
 
 from __future__ import annotations
 
@@ -18,15 +18,19 @@ if TYPE_CHECKING:
 class MlflowRegisterOperator(BaseOperator):
     """Registers the model of an MLflow run as a version of a registered model, once per training.
 
+    A training of Evergreen that the gate accepted gets its version number from the store: the number that promotion,
+    rollback, ``evergreen show`` and the gateway take. MLflow's own number is beside it, and may be another. The run of
+    anything else is registered in MLflow alone and has no version that could be promoted.
+
     It does not promote: no alias is set and nothing serves it yet.
 
     Args:
-        model: Name of the registered model.
+        model: Name of the model.
         run_id: MLflow run that holds the model.
-        training_id: What a retry is recognized by; the run's id by default.
+        training_id: What a retry is recognized by; the training of the run, or the run's id, by default.
 
     Returns:
-        ``{"model", "version", "run_id"}``.
+        ``{"model", "version", "mlflow_version", "run_id"}``; ``version`` is ``None`` for what Evergreen did not train.
     """
 
     template_fields: Sequence[str] = ("model", "run_id", "training_id")
@@ -40,11 +44,15 @@ class MlflowRegisterOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Registers, or finds what was registered before."""
+        from evergreen.registry.copies import register_run
+        from evergreen.store.store import Store
         from evergreen.tracking.mlflow_client import Tracking
 
         settings = Settings.from_env()
         tracking = Tracking(settings.mlflow_uri, ui=settings.mlflow_ui)
         with as_airflow_ends():
-            version = tracking.register(self.model, self.run_id, self.training_id or self.run_id)
+            training_id = self.training_id or tracking.run_tags(self.run_id).get("training_id") or self.run_id
+            store = Store(settings.store_url) if settings.store_url else None
+            version, number = register_run(store, tracking, self.model, self.run_id, training_id)
             self.made = {"mlflow_run": tracking.run_url(self.run_id)}
-        return {"model": self.model, "version": version, "run_id": self.run_id}
+        return {"model": self.model, "version": version, "mlflow_version": number, "run_id": self.run_id}

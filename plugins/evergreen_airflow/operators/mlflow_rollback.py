@@ -24,7 +24,7 @@ class MlflowRollbackOperator(BaseOperator):
     Args:
         model: Name of the model.
         reason: Kept in the ledger.
-        version: A version that has served; the last good one by default.
+        version: A version that has served, by its number in Evergreen's store; the last good one by default.
         as_of: Key of the data clock; the run's partition key by default.
         timezone: Time zone of the key.
 

@@ -31,6 +31,7 @@ class Work(NamedTuple):
     Attributes:
         wait_timeout: Wall-clock time that the step may wait for what is not ready yet.
         takes: Earlier steps whose outputs it needs, each of which costs a call; ``None`` for all.
+        trigger_rule: When it runs; ``none_failed`` also after a skipped task, which rings nothing itself.
     """
 
     step: str
@@ -39,6 +40,7 @@ class Work(NamedTuple):
     outlet: Asset | None = None
     wait_timeout: timedelta = timedelta(minutes=30)
     takes: tuple[str, ...] | None = None
+    trigger_rule: str = "all_success"
 
 
 def stage_dag(
@@ -98,6 +100,7 @@ def _chain(kind: Kind, resource: str, work: Sequence[Work], owner: str) -> None:
             max_retry_delay=MAX_RETRY_DELAY,
             execution_timeout=each.time_limit,
             outlets=each.outlet,
+            trigger_rule=each.trigger_rule,
         )
         if before is not None:
             before.set_downstream(task)

@@ -16,7 +16,8 @@ DOC = """Reads the files of one interval, validates and quarantines, and publish
 The partition key is the exclusive end of the interval. A backfill makes one run per key; a run by hand takes the key
 it is given, or the newest one the dataset has. Leave its logical date empty: a run that is dated before the calendar's
 first day gets no tasks from Airflow. Clearing `read` takes up a repaired file: only new and changed rows
-are added."""
+are added. Where the source has nothing for the key and may be skipped, `read` is skipped, and `publish` publishes
+nothing and rings all the same: who listens finds in the store what is missing."""
 
 
 def ingest(dataset: Dataset, *, start: datetime, broken: bool = False) -> DAG:
@@ -34,7 +35,7 @@ def ingest(dataset: Dataset, *, start: datetime, broken: bool = False) -> DAG:
     work = (
         Work("read", wait_timeout=dataset.source.wait_timeout),
         Work("validate", links=(REPORT,)),
-        Work("publish", outlet=assets.table(dataset.name)),
+        Work("publish", outlet=assets.table(dataset.name), trigger_rule="none_failed"),
     )
     return stage_dag(
         "dataset",

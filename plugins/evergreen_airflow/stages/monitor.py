@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from airflow.sdk import DAG, Asset, AssetAll, PartitionedAssetTimetable
+from airflow.sdk import DAG, Asset, AssetAny, PartitionedAssetTimetable
 
+from evergreen.spec.cadence import driving
 from evergreen.spec.dataset import Dataset
 from evergreen.spec.feature_view import FeatureView
 from evergreen.spec.model import Model
@@ -14,6 +15,10 @@ from evergreen_airflow.stages.frame import REPORT, Work, stage_dag
 
 DOC = """Joins labels, reports performance and drift, weighs all causes, and rings `retrain_request` when one holds.
 
+Each table of the label's dataset and of the views with its schedule wakes it when it has a key. As long as others of
+them have not come so far, the run ends skipped and says what it waits for; what was skipped there is not waited for but
+named. To watch a key without what it waits for, trigger it with that key and `{"conf": {"anyway": true}}`.
+
 Every evaluation is recorded in the store with its figures and reasons; when nothing is to be asked for, `ring` is
 skipped."""
 
@@ -21,7 +26,9 @@ skipped."""
 def monitor(
     model: Model, datasets: Mapping[str, Dataset], views: Mapping[str, FeatureView], *, broken: bool = False
 ) -> DAG:
-    """The DAG that watches a model; it runs once per key when every input of the label's cadence has that key.
+    """The DAG that watches a model, woken by every input of the label's cadence.
+
+    It is no schedule of "all of them": where one never gets a key, that would never start, and tell nobody.
 
     Args:
         datasets: All declared datasets by name.
@@ -40,27 +47,11 @@ def monitor(
         ),
         broken=broken,
         doc=DOC,
-        schedule=PartitionedAssetTimetable(assets=inputs[0] if len(inputs) == 1 else AssetAll(*inputs)),
+        schedule=PartitionedAssetTimetable(assets=inputs[0] if len(inputs) == 1 else AssetAny(*inputs)),
         max_active_runs=1,
     )
 
 
 def driving_assets(model: Model, datasets: Mapping[str, Dataset], views: Mapping[str, FeatureView]) -> list[Asset]:
-    """The label's dataset, and the model's views whose first dataset has the same schedule.
-
-    Whatever has another cadence is left out: a schedule that waited for a key which never comes would never ring.
-    """
-    cadence = _cadence(datasets.get(model.label.dataset))
-    same = [
-        name
-        for name in dict.fromkeys(model.features)
-        if (view := views.get(name)) is not None
-        and view.reads
-        and cadence is not None
-        and _cadence(datasets.get(view.reads[0])) == cadence
-    ]
-    return [assets.table(name) for name in (model.label.dataset, *same)]
-
-
-def _cadence(dataset: Dataset | None) -> tuple[str, str] | None:
-    return None if dataset is None else (dataset.schedule.cron, dataset.timezone)
+    """Tables whose news wake the monitoring: the label's dataset, and the model's views of the same cadence."""
+    return [assets.table(name) for name in driving(model, datasets, views)]

@@ -1,4 +1,4 @@
-"""`<model>.train`: one training for all open requests."""
+"""`<model>.train`: one training for all open requests of one as_of."""
 
 from __future__ import annotations
 
@@ -10,11 +10,15 @@ from evergreen.spec.model import Model
 from evergreen_airflow import assets
 from evergreen_airflow.stages.frame import MLFLOW_RUN, Work, stage_dag
 
-DOC = """Claims all open requests of the model, trains, judges by the gate, and registers what was accepted.
+DOC = """Claims the open requests of its key, trains, judges by the gate, and registers what was accepted.
 
-A run by hand or REST writes a request first: `{"conf": {"reason": "..."}}` says why, and with `"again": "any word"`
-it trains once more where the same was asked before. With nothing to claim the run ends skipped. A refused candidate
-is a decision, kept in the store with its figures, and not a failure."""
+A run that is woken without a request of its own key takes what is left over of another. A run by hand or REST writes a
+request first and trains as of its own key, whatever else is open: `{"conf": {"reason": "..."}}` says why, and with
+`"again": "any word"` it trains once more where the same was asked before.
+
+With nothing to claim the run ends skipped. Too few labelled rows are a verdict (`train` is skipped, the request is
+answered `cannot_train`), and so is a refused candidate: both stand in the store with their figures. A request that only
+a person can mend stays open; `<model>.rollback` withdraws it."""
 
 
 def train(model: Model, *, broken: bool = False) -> DAG:

@@ -9,36 +9,63 @@ from typing import Any, ClassVar
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
+from evergreen.errors import TransientError
 from evergreen.store.ledger import Ledger
 from evergreen.store.store import Store
+from evergreen.store.trainings import Trainings
 from evergreen.tracking import mlflow_client
 from evergreen_airflow.operators.mlflow_promote import MlflowPromoteOperator
 from evergreen_airflow.operators.mlflow_rollback import MlflowRollbackOperator
 
 
 class Aliases:
-    """MLflow's side: remembers the aliases it was given."""
+    """MLflow's side, which numbers its versions otherwise: remembers the aliases it was given."""
 
     given: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, uri: str) -> None:
         self.uri = uri
 
+    def register(self, model: str, run_id: str, training_id: str, *, tags: dict[str, Any]) -> int:
+        assert run_id == f"run-{training_id}"
+        return 10 + int(tags["version"])
+
     def heal_aliases(self, model: str, wanted: dict[str, int | None]) -> None:
-        self.given[model] = wanted
+        self.given.setdefault(model, {}).update(wanted)
+
+
+class Down(Aliases):
+    """MLflow on a day on which it does not answer."""
+
+    def register(self, model: str, run_id: str, training_id: str, *, tags: dict[str, Any]) -> int:
+        raise TransientError("MLflow, registering: it does not answer")
 
 
 @pytest.fixture
-def ledger(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> Ledger:
+def store(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> Store:
     monkeypatch.setenv("EVERGREEN_STORE_URL", postgres_url)
     monkeypatch.setattr(mlflow_client, "Tracking", Aliases)
     store = Store(postgres_url)
     store.migrate()
+    return store
+
+
+@pytest.fixture
+def ledger(store: Store) -> Ledger:
     return Ledger(store)
 
 
-def serve(ledger: Ledger, model: str, *versions: int) -> None:
+def train(store: Store, model: str, version: int) -> None:
+    trainings, training_id, moment = Trainings(store), f"{model}-{version}", datetime(2011, version + 2, 1, tzinfo=UTC)
+    trainings.start(training_id, model, "x", moment, spec_digest="s", workspace="w", inputs={}, seed=7)
+    trainings.finish(training_id, run_id=f"run-{training_id}", trained_through=moment, training_set="s", bundle="b")
+    assert trainings.adopt(training_id) == version
+
+
+def serve(store: Store, model: str, *versions: int) -> None:
+    ledger = Ledger(store)
     for seq, version in enumerate(versions):
+        train(store, model, version)
         ledger.append(
             model, seq, version=version, action="promote", actor="evergreen", reason="gate", evidence={},
             as_of=f"2011-0{seq + 3}-01", as_of_time=datetime(2011, seq + 3, 1, tzinfo=UTC),
@@ -54,8 +81,8 @@ def execute(task: Any, given: Any) -> Any:
     return type(task).execute.__wrapped__(task, given)
 
 
-def test_rollback_and_promotion_are_done_once_and_copied_to_mlflow(ledger: Ledger) -> None:
-    serve(ledger, "bikes", 1, 2)
+def test_rollback_and_promotion_are_done_once_and_copied_to_mlflow(store: Store, ledger: Ledger) -> None:
+    serve(store, "bikes", 1, 2)
     back = MlflowRollbackOperator(task_id="back", model="bikes", reason="wrong fares")
     done = execute(back, context("back"))
     assert done == {"model": "bikes", "action": "roll_back", "version": 1, "seq": 3}
@@ -63,16 +90,27 @@ def test_rollback_and_promotion_are_done_once_and_copied_to_mlflow(ledger: Ledge
     entry = ledger.champion("bikes")
     assert entry is not None and (entry.version, entry.actor, entry.reason) == (1, "ann", "wrong fares")
     assert ledger.hold("bikes") is not None
-    assert Aliases.given["bikes"]["champion"] == 1
+    assert Aliases.given["bikes"]["champion"] == 11, "MLflow's number of version 1"
 
     forward = MlflowPromoteOperator(task_id="forward", model="bikes", version="2", reason="fares were right")
     assert execute(forward, context("forward"))["version"] == 2
-    assert Aliases.given["bikes"]["champion"] == 2
+    assert Aliases.given["bikes"] == {"champion": 12, "previous": 11, "challenger": None}
     assert ledger.verify_chain("bikes") == []
 
 
-def test_what_the_ledger_does_not_allow_fails_with_its_reason(ledger: Ledger) -> None:
-    serve(ledger, "lonely", 1)
+def test_a_rollback_is_done_while_mlflow_does_not_answer(
+    store: Store, ledger: Ledger, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    serve(store, "alone", 1, 2)
+    monkeypatch.setattr(mlflow_client, "Tracking", Down)
+    back = MlflowRollbackOperator(task_id="back", model="alone", reason="wrong fares")
+    assert execute(back, context("back"))["version"] == 1
+    assert "Could not copy to MLflow's aliases who serves alone" in caplog.text
+    assert ledger.champion("alone").version == 1
+
+
+def test_what_the_ledger_does_not_allow_fails_with_its_reason(store: Store, ledger: Ledger) -> None:
+    serve(store, "lonely", 1)
     with pytest.raises(AirflowFailException, match="lonely: rollback needs a good version before the present one"):
         execute(MlflowRollbackOperator(task_id="t", model="lonely", reason="r"), context("t"))
     with pytest.raises(AirflowFailException, match="lonely: version must be one that the gate accepted, got 9"):

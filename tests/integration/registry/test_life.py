@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from evergreen.errors import Superseded, UserError
 from evergreen.registry.acts import Act, perform
-from evergreen.registry.aliases import heal_aliases
-from evergreen.registry.candidates import Candidate, candidates
+from evergreen.registry.candidates import Candidate, candidate_of, candidates, gate_key
 from evergreen.registry.promotion import promote
 from evergreen.registry.status import status
 from evergreen.store.decisions import Decisions
@@ -47,11 +46,20 @@ class Life:
             training_id, self.model, as_of, moment, spec_digest="s", workspace="w", inputs={}, seed=7,
             request_ids=[request.id],
         )  # fmt: skip
+        assert Trainings(self.store).adopt(training_id) == version
+        return self.judge(version, verdict=verdict)
+
+    def judge(self, version: int, *, verdict: str = "accept") -> Candidate:
+        """The gate's verdict on a version, against the champions of now."""
+        training = Trainings(self.store).by_version(self.model, version)
+        assert training is not None
         Decisions(self.store).record(
-            "gate", self.model, as_of, moment, verdict=verdict, key=f"gate:{training_id}", version=version
+            "gate", self.model, training.as_of, training.as_of_time, verdict=verdict, figures={"memory": 3},
+            key=gate_key(training.training_id, self.seq), version=version, ledger_seq=self.seq,
         )  # fmt: skip
-        Trainings(self.store).adopt(training_id, version)
-        return Candidate(self.model, version, training_id, as_of, moment, request.after_seq, "w")
+        candidate = candidate_of(training, Decisions(self.store).of(self.model))
+        assert candidate is not None
+        return candidate
 
     def deploy(self, candidate: Candidate, *, expected_seq: int | None = None) -> Promotion:
         seq = self.seq if expected_seq is None else expected_seq
@@ -75,7 +83,7 @@ def test_a_candidate_becomes_champion_and_waits_no_more(life: Life) -> None:
     assert candidates(life.store, life.model) == [candidate]
     entry = life.deploy(candidate)
     assert (entry.version, entry.as_of, entry.evidence) == (
-        1, "day 0", {"training_id": candidate.training_id, "roc_auc": 0.7},
+        1, "day 0", {"training_id": candidate.training_id, "judged_seq": 0, "roc_auc": 0.7},
     )  # fmt: skip
     assert candidates(life.store, life.model) == []
     assert life.serving == 1
@@ -117,12 +125,15 @@ def test_after_a_rollback_only_new_requests_lead_to_a_promotion_until_the_releas
     assert status(life.store, life.model).hold is None
 
 
-def test_a_release_lets_what_was_held_go_on(life: Life) -> None:
+def test_a_release_lets_what_was_held_go_on_when_it_was_judged_again(life: Life) -> None:
     life.deploy(life.train(1))
     life.deploy(life.train(2))
     held = life.train(3)
     life.act("roll_back")
     life.act("release")
+    with pytest.raises(Superseded, match=r"was judged at seq 2 against versions \[1, 2\], but by now \[1\] count"):
+        life.deploy(held)
+    life.judge(3)
     assert life.deploy(held).version == 3
     with pytest.raises(UserError, match="needs a model that is held"):
         life.act("release")
@@ -182,9 +193,43 @@ def test_a_newer_candidate_supersedes_a_waiting_one(life: Life) -> None:
     assert candidates(life.store, life.model) == []
 
 
+def test_what_was_judged_before_another_promotion_is_not_promoted(life: Life) -> None:
+    life.deploy(life.train(1))
+    second, third = life.train(2, day=2), life.train(3, day=3)
+    with pytest.raises(Superseded, match="gives way to the newer version 3"):
+        life.deploy(second)
+    life.act("promote", 2, day=2)
+    for _ in range(2):
+        with pytest.raises(Superseded, match=r"judged at seq 1 against versions \[1\], but by now \[1, 2\] count"):
+            life.deploy(third)
+    life.judge(3, verdict="refuse")
+    with pytest.raises(Superseded, match="does not wait to be promoted"):
+        life.deploy(third)
+    assert (life.serving, candidates(life.store, life.model)) == (2, [])
+
+
+def test_a_verdict_of_which_nobody_knows_the_champions_promotes_nothing(life: Life) -> None:
+    first = life.train(1)
+    Decisions(life.store).record(
+        "gate", life.model, "day 0", START, verdict="accept", key=gate_key(first.training_id)
+    )  # as an earlier release did
+    assert life.deploy(first).version == 1, "its newest verdict knows them"
+    training = Trainings(life.store).start(
+        f"{life.model}-old", life.model, "day 1", START + timedelta(days=1), spec_digest="s", workspace="w", inputs={},
+        seed=7,
+    )  # fmt: skip
+    Decisions(life.store).record(
+        "gate", life.model, "day 1", training.as_of_time, verdict="accept", key=gate_key(training.training_id)
+    )
+    Trainings(life.store).adopt(training.training_id)
+    (old,) = candidates(life.store, life.model)
+    with pytest.raises(Superseded, match="was judged without a note on which champions"):
+        life.deploy(old)
+
+
 def test_a_stray_never_serves(life: Life) -> None:
     candidate = life.train(1)
-    stray = Candidate(life.model, 2, candidate.training_id, candidate.as_of, candidate.as_of_time, 0)
+    stray = replace(candidate, version=2)
     with pytest.raises(Superseded, match="its training adopted another"):
         life.deploy(stray)
 
@@ -214,21 +259,6 @@ def test_of_twenty_deploys_that_began_together_one_promotes(life: Life) -> None:
     with ThreadPoolExecutor(20) as pool:
         assert sum(pool.map(deploy, range(20))) == 1
     assert life.seq == 1
-
-
-def test_aliases_are_healed_from_the_store(life: Life) -> None:
-    written: dict[str, Mapping[str, int | None]] = {}
-
-    class Aliases:
-        def heal_aliases(self, model: str, wanted: Mapping[str, int | None]) -> None:
-            written[model] = wanted
-
-    life.deploy(life.train(1))
-    life.deploy(life.train(2))
-    life.train(3)
-    wanted = {"champion": 2, "previous": 1, "challenger": 3}
-    assert heal_aliases(life.store, Aliases(), life.model) == wanted
-    assert written == {life.model: wanted}
 
 
 def test_a_whole_life_leaves_a_sound_ledger(life: Life) -> None:

@@ -1,8 +1,14 @@
 """The follower on a real store, without a server."""
 
+import shutil
+import threading
+import time
+
 from evergreen.serving.follow import Follower
 from evergreen.serving.routes import Routes
 from evergreen.store.gateways import Gateways
+from evergreen.store.store import Store
+from evergreen.store.trainings import Trainings
 
 
 def test_a_model_that_cannot_be_served_keeps_no_other_from_it_and_is_not_acknowledged(life, tmp_path):
@@ -21,7 +27,9 @@ def test_a_model_that_cannot_be_served_keeps_no_other_from_it_and_is_not_acknowl
     assert routes.target(good).route.fallback_version == 1
     assert "version 1 cannot be loaded" in follower.faults[broken]
     assert [each.applied_seq for each in Gateways(life.store).live(good, 60)] == [2]
-    assert Gateways(life.store).live(broken, 60) == []
+    [unserved] = Gateways(life.store).live(broken, 60)
+    assert (unserved.applied_seq, unserved.fault_seq) == (0, 1)
+    assert unserved.fault.startswith("seq 1: version 1 cannot be loaded")
 
 
 def test_a_promotion_that_cannot_be_loaded_is_not_acknowledged_and_the_old_champion_serves(life, tmp_path):
@@ -34,11 +42,12 @@ def test_a_promotion_that_cannot_be_loaded_is_not_acknowledged_and_the_old_champ
     life.serve(2)
     follower.follow()
     assert routes.target(life.model).answers == 1
-    assert [each.applied_seq for each in Gateways(life.store).live(life.model, 60)] == [1]
+    assert [(each.applied_seq, each.fault_seq) for each in Gateways(life.store).live(life.model, 60)] == [(1, 2)]
     assert follower.faults[life.model].startswith("seq 2: version 2 cannot be loaded")
     life.serve(1, "roll_back")
     follower.follow()
-    assert [each.applied_seq for each in Gateways(life.store).live(life.model, 60)] == [3]
+    [mended] = Gateways(life.store).live(life.model, 60)
+    assert (mended.applied_seq, mended.fault_seq, mended.fault) == (3, 0, "")
     assert life.model not in follower.faults
 
 
@@ -51,3 +60,77 @@ def test_the_fallback_is_the_last_good_version_and_never_one_that_was_rolled_bac
     Follower(life.store, life.lake, routes, instance=f"i-{life.model}", url="http://x").follow()
     route = routes.target(life.model).route
     assert (route.version, route.fallback_version) == (3, 1)
+
+
+def test_what_a_restart_took_up_is_acknowledged_only_once_it_was_loaded_again(life, tmp_path):
+    life.train(1)
+    life.serve(1)
+    how = {"instance": f"i-{life.model}", "url": "http://x"}
+    Follower(life.store, life.lake, Routes(tmp_path / "gateway"), **how).follow()
+    Gateways(life.store).remove(how["instance"])
+    shutil.rmtree(tmp_path / "lake")
+    for path in (tmp_path / "gateway" / "bundles").rglob("model.txt"):
+        path.write_text("rotten")
+    routes = Routes(tmp_path / "gateway")
+    routes.restore()
+    assert routes.target(life.model).answers == 1, "nobody has looked yet"
+    follower = Follower(life.store, life.lake, routes, **how)
+    follower.follow()
+    [live] = Gateways(life.store).live(life.model, 60)
+    assert (live.applied_seq, live.fault_seq) == (0, 1) and "version 1 cannot be loaded" in live.fault
+
+
+def test_the_newest_promotion_waits_for_no_backlog(life, tmp_path):
+    life.train(1)
+    backlog = life.model
+    life.serve(1)
+    bundle = Trainings(life.store).by_version(backlog, 1).bundle
+    models = [f"{backlog}_{number}" for number in range(5)]
+    for life.model in models:
+        life.train(1, bundle=bundle)
+        life.serve(1)
+    follower = Follower(life.store, life.lake, Routes(tmp_path / "gateway"), instance=f"i-{backlog}", url="http://x")
+    assert follower.follow(0.0), "of all only one was begun"
+    served = [model for model in (backlog, *models) if Gateways(life.store).live(model, 60)[0].applied_seq == 1]
+    assert served == [models[-1]]
+
+
+def test_a_gateway_that_loads_for_long_lives_and_one_that_was_forgotten_tells_everything_again(life, tmp_path):
+    life.train(1)
+    life.serve(1)
+    instance = f"i-{life.model}"
+    store = Store(life.store._url.render_as_string(hide_password=False), connections=2)
+    follower = Follower(store, life.lake, Routes(tmp_path / "gateway"), instance=instance, url="http://x")
+    follower._heartbeat._pause_seconds = 0.05
+    loading, go_on = threading.Event(), threading.Event()
+    apply = follower._routes.apply
+
+    def slowly(*args, **how):
+        loading.set()
+        assert go_on.wait(60)
+        return apply(*args, **how)
+
+    follower._routes.apply = slowly
+    follower.start()
+    try:
+        assert loading.wait(60)
+        [first] = until(lambda: Gateways(life.store).live(life.model, 60))
+        assert first.applied_seq == 0
+        assert until(lambda: Gateways(life.store).live(life.model, 60)[0].seen_at > first.seen_at)
+        go_on.set()
+        assert until(lambda: Gateways(life.store).live(life.model, 60)[0].applied_seq == 1)
+        Gateways(life.store).remove(instance)
+        assert until(lambda: [each.applied_seq for each in Gateways(life.store).live(life.model, 60)] == [1])
+    finally:
+        go_on.set()
+        follower.ask_to_stop()
+        follower.finish(60)
+    assert Gateways(life.store).live(life.model, 60) == []
+
+
+def until(condition, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return found

@@ -12,6 +12,7 @@ import psycopg2
 import pytest
 import sqlalchemy as sa
 
+from evergreen.errors import UserError
 from evergreen.stack import sockets
 from evergreen.stack.postgres import EmbeddedPostgres
 
@@ -72,6 +73,23 @@ def test_it_comes_back_after_a_kill_even_if_its_pid_file_names_a_stranger(tmp_pa
         server.stop()
         server.remove()
     assert not server.folder.exists() and not server.place.exists()
+
+
+@pytest.mark.parametrize("damage", ["PG_VERSION", "data"])
+def test_data_that_was_made_is_never_made_anew_by_itself(tmp_path: Path, damage: str) -> None:
+    server = EmbeddedPostgres(tmp_path / "server", durable=False)
+    server.start()
+    server.stop()
+    hidden = server.data / "PG_VERSION" if damage == "PG_VERSION" else server.data
+    hidden.rename(tmp_path / "hidden")
+    try:
+        with pytest.raises(UserError, match="must have a file PG_VERSION, but it is damaged or gone"):
+            server.start()
+        (tmp_path / "hidden").rename(hidden)
+        server.start()
+    finally:
+        server.stop()
+        server.remove()
 
 
 def test_deep_folders_with_spaces_get_a_short_socket_path(tmp_path: Path) -> None:

@@ -321,7 +321,8 @@ def content(world: World, name: str) -> dict[str, Any]:
         "versions": world.lake.table(f"datasets/{name}").read_versions().to_pylist(),
         "quarantine": sorted(({**row, "source": None} for row in quarantine), key=str),
         "counts": [
-            (c.as_of, c.rows_read, c.good, c.quarantined, c.superseded, {**c.details, "content": None}) for c in counts
+            (c.as_of, c.rows_read, c.good, c.quarantined, c.superseded,
+             {**c.details, "content": None, "fingerprint": None}) for c in counts
         ],
     }  # fmt: skip
 

@@ -15,7 +15,7 @@ POINTS = {
     "claim": ["request.insert:before", "request.insert:after", "claim:before", "claim:after", "claim.event:before"],
     "train": ["pin:before", "pin:after", "mlflow.log:before", "mlflow.log:within", "mlflow.log:after",
               "train.manifest:before", "train.manifest:after"],
-    "evaluate": ["evaluate.manifest:before", "evaluate.manifest:after"],
+    "evaluate": ["verdict:before", "verdict:after", "evaluate.manifest:before", "evaluate.manifest:after"],
     "register": ["register:before", "register:after", "adopt:before", "adopt:after", "register.manifest:before",
                  "register.manifest:after"],
     "verify": ["verify.event:before"],

@@ -39,7 +39,7 @@ _CLAIM = """
 """
 _ADOPT = """
     from evergreen.store.trainings import Trainings
-    Trainings(store).adopt("t-" + model, 3)
+    Trainings(store).adopt("t-" + model)
 """
 
 
@@ -79,7 +79,9 @@ def test_an_adoption_that_died_and_is_tried_again_stands_once(
         f"t-{model}", model, "2013-03-01", MARCH, spec_digest="s", workspace="w", inputs={}, seed=7
     )  # fmt: skip
     _die_and_try_again(_ADOPT, postgres_url, model, tmp_path, point)
-    assert Trainings(store).get(f"t-{model}").adopted_version == 3
+    assert Trainings(store).get(f"t-{model}").adopted_version == 1
+    Trainings(store).start(f"u-{model}", model, "2013-03-01", MARCH, spec_digest="s", workspace="w", inputs={}, seed=7)
+    assert Trainings(store).adopt(f"u-{model}") == 2, "a kill leaves no gap"
 
 
 def _die_and_try_again(code: str, url: str, model: str, folder: Path, point: str) -> None:

@@ -1,23 +1,28 @@
 """Against a real MLflow server."""
 
+import errno
 import json
 import pickle
 import re
 import signal
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from sklearn.linear_model import LogisticRegression
 
 from evergreen.errors import DataError, TransientError
 from evergreen.spec.model import Model
 from evergreen.tracking.mlflow_client import Tracking
+from evergreen.tracking.mlflow_errors import translated
 from evergreen.tracking.record import DataInput, TrainingRecord
 from evergreen.training import bundle
 from evergreen.training.fit import fit
@@ -148,6 +153,10 @@ def test_registering_twice_gives_one_version(tracking, client, record):
     assert tracking.register(record.model, run_id, record.training_id) == version
     assert tracking.versions_of_training(record.model, record.training_id) == [version]
     assert client.get_model_version(record.model, str(version)).tags["evergreen.cause"] == "drift"
+    client.set_model_version_tag(record.model, str(version), "evergreen.cause", "somebody's hand")
+    assert tracking.register(record.model, run_id, record.training_id, tags={"cause": "drift", "version": 4}) == version
+    tags = client.get_model_version(record.model, str(version)).tags
+    assert (tags["evergreen.cause"], tags["evergreen.version"]) == ("drift", "4")
     assert tracking.run_of_version(record.model, version) == run_id
 
 
@@ -219,15 +228,132 @@ def test_aliases_follow_the_store_and_leave_others_alone(tracking, client, recor
     assert tracking.aliases("never_registered") == {}
 
 
-def test_a_missing_version_is_the_callers_mistake(tracking, record, tmp_path):
-    with pytest.raises(DataError, match="RESOURCE_DOES_NOT_EXIST"):
+def test_what_the_caller_names_and_mlflow_does_not_have_is_the_callers_mistake(tracking, record, tmp_path):
+    with pytest.raises(DataError, match=r"must have version 9999 of toy_lightgbm \(RESOURCE_DOES_NOT_EXIST"):
         tracking.download_bundle(record.model, 9999, tmp_path / "x")
     assert list(tmp_path.iterdir()) == []
+    for asked in (tracking.run_tags, tracking.run_params, lambda run: tracking.register(record.model, run, "t")):
+        for run_id in ("a" * 32, "../x"):
+            with pytest.raises(DataError, match=f"must have run {run_id}"):
+                asked(run_id)
+
+
+def test_a_run_whose_model_was_deleted_gives_no_version_and_says_so(tracking, client, record):
+    run_id = tracking.log_training(record)
+    client.delete_logged_model(client.get_run(run_id).outputs.model_outputs[0].model_id)
+    with pytest.raises(DataError, match=f"must have run {run_id} and its model"):
+        tracking.register(record.model, run_id, record.training_id)
+    client.delete_run(run_id)
+    with pytest.raises(DataError, match=f"run {run_id} must not be deleted. Restore it there."):
+        tracking.register(record.model, run_id, record.training_id)
+
+
+def test_a_version_with_a_tag_that_somebody_wrote_is_not_taken_for_the_trainings(tracking, client, record):
+    run_id = tracking.log_training(record)
+    other = client.create_run(client.create_experiment("of the team")).info
+    if not client.search_registered_models(f"name = '{record.model}'"):
+        client.create_registered_model(record.model)
+    forged = client.create_model_version(
+        record.model, other.artifact_uri, run_id=other.run_id, tags={"evergreen.training_id": record.training_id}
+    )
+    version = tracking.register(record.model, run_id, record.training_id)
+    assert version != int(forged.version) and tracking.run_of_version(record.model, version) == run_id
+    assert tracking.versions_of_training(record.model, record.training_id, run_id=run_id) == [version]
+
+
+def test_names_and_texts_that_mlflow_would_refuse_are_written_so_that_it_takes_them(tracking, client, record):
+    odd = {"a{b": 1, "a,b": 2, "../x": 3, "": 4, "k" * 300: 5, "a b/c:d": 6, "half": "\ud83d", "nul": "a\0b"}
+    tags = {"reason": "\ud83d and \0"}
+    run_id = tracking.log_training(replace(record, params=odd, metrics={"f1{weighted}": 0.5}, tags=tags))
+    told = client.get_run(run_id).data
+    assert {told.params["a_b"], told.params["a_b_"]} == {"1", "2"}, "neither hides the other"
+    assert (told.params["a b/c:d"], told.params["half"], told.params["nul"]) == (
+        "6",
+        "?",
+        "a\N{REPLACEMENT CHARACTER}b",
+    )
+    assert len(told.params) == len(odd) and told.metrics["f1_weighted_"] == 0.5
+    assert told.tags["evergreen.reason"] == "? and \N{REPLACEMENT CHARACTER}"
+
+
+ANSWERS = {
+    "a login page": (200, "text/html", b"<html>"), "a list": (200, "application/json", b"[]"),
+    "another document": (200, "application/json", b'{"registered_model": 3, "model_version": 3, "run": 3}'),
+    "a version that is no number": (
+        200, "application/json", b'{"registered_model": {"aliases": [{"alias": "champion", "version": "x"}]}}'
+    ),
+    "no page": (404, "text/html", b"<html>"),
+    "no right": (403, "application/json", b'{"error_code":"PERMISSION_DENIED"}'),
+    "who are you": (401, "text/html", b"who"), "busy": (503, "text/html", b""), "broken": (500, "text/html", b"oops"),
+    "elsewhere": (302, "text/html", b""), "an error nobody knows": (400, "application/json", b'{"error_code":"ODD"}'),
+    "a refusal": (400, "application/json", b'{"error_code":"INVALID_PARAMETER_VALUE","message":"no"}'),
+    "not there": (404, "application/json", b'{"error_code":"RESOURCE_DOES_NOT_EXIST","message":"no"}'),
+    "an invalid state": (400, "application/json", b'{"error_code":"INVALID_STATE","message":"no"}'),
+}  # fmt: skip
+
+
+@pytest.fixture
+def faulty():
+    """A server that gives one answer to everything, and its address."""
+    given = {}
+
+    class Handler(BaseHTTPRequestHandler):
+        def answer(self):
+            self.rfile.read(int(self.headers.get("content-length") or 0))
+            status, kind, body = given["answer"]
+            self.send_response(status)
+            self.send_header("content-type", kind)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_GET = do_POST = do_PATCH = do_DELETE = answer
+
+        def log_message(self, *args):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield lambda answer: given.update(answer=answer) or f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize("kind", ANSWERS)
+def test_a_faulty_mlflow_is_never_the_teams_mistake(faulty, record, kind, monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    tracking = Tracking(faulty(ANSWERS[kind]))
+    acts = [
+        lambda: tracking.log_training(record),
+        lambda: tracking.heal_aliases(record.model, {"champion": 1, "previous": None}),
+        lambda: tracking.register(record.model, "a" * 32, record.training_id),
+    ]
+    for act in acts if kind != "not there" else acts[:2]:  # the caller named the run to register
+        with pytest.raises(TransientError, match="MLflow") as caught:
+            act()
+    if kind in ("no right", "who are you"):
+        assert "Check EVERGREEN_MLFLOW_URI and the credentials" in str(caught.value)
 
 
 def test_a_server_that_does_not_answer_is_a_transient_fault(record):
     with pytest.raises(TransientError, match="logging training"):
         Tracking("http://127.0.0.1:9").log_training(record)
+
+
+def test_a_full_disk_is_not_blamed_on_mlflow():
+    with pytest.raises(TransientError, match=r"^This machine, while logging: .*No space left"), translated("logging"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+class Untrusted(LogisticRegression):
+    """A type that skops does not know."""
+
+
+def test_a_model_that_mlflows_flavor_cannot_hold_is_the_trainers_mistake(tracking, trained_by, request):
+    record = record_of(trained_by["sklearn"], request.node.name)
+    native = Untrusted().fit(np.arange(8.0).reshape(4, 2), [0, 1, 0, 1])
+    with pytest.raises(DataError, match=r"models/toy_sklearn.yaml trainer must give a model that MLflow's flavor can"):
+        tracking.log_training(replace(record, flavor=replace(record.flavor, native=native)))
 
 
 POINTS = ["mlflow.log:before", "mlflow.log:within", "mlflow.log:after", "register:before", "register:after"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -35,6 +36,17 @@ def test_all_errors_are_printed_and_the_code_is_1(tmp_path: Path) -> None:
     document = json.loads(evergreen("validate", tmp_path, "--json").stdout)
     assert document["valid"] is False
     assert document["errors"][1]["place"] == "models/a.yaml:2 label.dataset"
+
+
+def test_sql_is_bound_to_the_declared_types(tmp_path: Path) -> None:
+    shutil.copytree(EXAMPLES / "bikes", tmp_path, dirs_exist_ok=True)
+    sql = tmp_path / "features" / "demand.sql"
+    sql.write_text(sql.read_text().replace("cnt::double", "count::double"))
+    done = evergreen("validate", tmp_path)
+    assert done.returncode == 1
+    error, summary = done.stdout.splitlines()
+    assert error.startswith('features/demand.sql:6 must be SQL that DuckDB can run; it says: Referenced column "count"')
+    assert summary == "1 error in 1 file. Valid: 1 dataset, 1 feature view, 0 models."
 
 
 def test_no_folder_is_code_2(tmp_path: Path) -> None:

@@ -41,8 +41,8 @@ def decision_of(task="binary", features=("x", "other"), labels=None, champions=(
     fitted = fit(model, frame, list(features), as_of_time=AS_OF)
     rows = rows_to_judge(
         frame, as_of_time=AS_OF, test_from=fitted.parts.test_from, test_through=fitted.parts.test_through,
-        trained_throughs=[fitted.trained_through],
-    )  # fmt: skip
+        trained_throughs=[fitted.trained_through], gap=model.gap,
+    ).rows  # fmt: skip
     assert list(rows) == list(fitted.parts.test)
     judged = frame.take(rows)
     inputs = judge(
@@ -135,10 +135,40 @@ def test_no_rows_cannot_be_judged():
 def test_rows_that_any_of_the_judged_was_trained_on_are_left_out():
     frame = frame_of()
     span = {"as_of_time": AS_OF, "test_from": AS_OF - timedelta(days=14), "test_through": AS_OF}
-    rows = rows_to_judge(frame, trained_throughs=[AS_OF - timedelta(days=20), AS_OF - timedelta(days=7)], **span)
-    events = frame.column("_event_time").take(rows).to_pylist()
+    judged = rows_to_judge(frame, trained_throughs=[AS_OF - timedelta(days=20), AS_OF - timedelta(days=7)], **span)
+    events = frame.column("_event_time").take(judged.rows).to_pylist()
     assert min(events) > AS_OF - timedelta(days=7)
-    assert len(rows) == 7 * 40 - 1
+    assert len(judged.rows) == 7 * 40 - 1
+    assert judged.too_close == 7 * 40 + 1
+
+
+@pytest.mark.parametrize("ago", [10, 14, 17])
+def test_judged_rows_lie_at_least_the_gap_after_every_training(ago):
+    frame = frame_of()
+    span = {"as_of_time": AS_OF, "test_from": AS_OF - timedelta(days=14), "test_through": AS_OF}
+    trained = [AS_OF - timedelta(days=30), AS_OF - timedelta(days=ago)]
+    judged = rows_to_judge(frame, trained_throughs=trained, gap=timedelta(days=3), **span)
+    events = frame.column("_event_time").take(judged.rows).to_pylist()
+    assert min(events) == AS_OF - timedelta(days=min(ago - 3, 14)), "the row that lies exactly the gap after is judged"
+    assert len(judged.rows) + judged.too_close == 14 * 40
+
+
+def test_a_refusal_says_how_many_rows_the_gap_took():
+    decision = decision_of(gate={"min_rows": 600})
+    assert "are not judged" not in decision.reasons[0]
+    model = Model.model_validate(
+        {"name": "toy", "task": "binary", "label": {"dataset": "t", "column": "y", "delay": "2d"}, "request": ["x"]}
+    )
+    labels = pa.chunked_array([pa.array([True, False] * 5)])
+    inputs = judge(
+        model, labels=labels, event_times=[], candidate=Predicted(np.linspace(0, 1, 10)), too_close=300,
+        fitted_labels=LabelSummary(10, 0.5, 0.5, (0.5, 0.5)), learnt_from={"nulls": {"x": 0.25, "y": 0.0}, "rows": {}},
+    )  # fmt: skip
+    judged = decide(inputs)
+    assert judged.verdict == "cannot_judge"
+    assert "300 more of the test part are not judged" in judged.reasons[0]
+    assert "less than 2d (split.gap) before" in judged.reasons[0]
+    assert (judged.figures["nulls"], judged.figures["gap"], judged.figures["too_close"]) == ({"x": 0.25}, "2d", 300)
 
 
 def test_the_naive_guess_is_the_best_constant_of_its_metric():

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.sdk import DAG, Asset, AssetAll
+from airflow.sdk import DAG, Asset, AssetAny
 
 from evergreen.spec.dataset import Dataset
 from evergreen.spec.loading import Workspace, load
@@ -68,7 +68,7 @@ def test_stages_of_a_life_are_joined_by_assets(bikes: Workspace) -> None:
 
     assert outlets(first) == {"publish": [assets.table("rides")]} and rung_by(view) == assets.table("rides")
     assert outlets(view) == {"publish": [assets.table("demand")]}
-    assert rung_by(watch) == AssetAll(assets.table("rides"), assets.table("demand"))
+    assert rung_by(watch) == AssetAny(assets.table("rides"), assets.table("demand"))
     assert outlets(watch) == {"ring": [assets.retrain_request("bike_demand")]}
     assert rung_by(learn) == assets.retrain_request("bike_demand")
     assert outlets(learn) == {"register": [assets.candidate("bike_demand")]}
@@ -100,7 +100,7 @@ def test_ingestion_has_the_calendar_of_its_dataset_and_names_the_end_of_the_inte
     assert dag.task_dict["read"].wait_timeout == dataset.source.wait_timeout
 
 
-def test_monitor_does_not_wait_for_what_has_another_cadence(bikes: Workspace) -> None:
+def test_monitor_is_not_woken_by_what_has_another_cadence(bikes: Workspace) -> None:
     model, rides = bikes.models["bike_demand"], bikes.datasets["rides"]
     weekly = rides.model_copy(
         update={"name": "stations", "schedule": rides.schedule.model_copy(update={"cron": "0 0 * * 1"})}
@@ -117,6 +117,13 @@ def test_monitor_does_not_wait_for_what_has_another_cadence(bikes: Workspace) ->
 
 def test_monitor_of_a_model_whose_dataset_is_missing_listens_to_it_alone(bikes: Workspace) -> None:
     assert driving_assets(bikes.models["bike_demand"], {}, bikes.views) == [assets.table("rides")]
+
+
+def test_what_is_skipped_rings_all_the_same(bikes: Workspace) -> None:
+    for dag in (ingest(bikes.datasets["rides"], start=START), build(bikes.views["demand"])):
+        rules = {task_id: task.trigger_rule.value for task_id, task in dag.task_dict.items()}
+        assert rules.pop("publish") == "none_failed"
+        assert set(rules.values()) == {"all_success"}
 
 
 def test_trainings_of_one_model_never_run_side_by_side(bikes: Workspace) -> None:
@@ -151,8 +158,20 @@ def test_acts_of_a_person_are_checked_by_the_form(bikes: Workspace) -> None:
     act = {"action": "promote", "version": 3, "reason": "better on Sundays"}
     for name, value in act.items():
         params[name] = value
-    assert params.validate() == act
-    for name, wrong in (("action", "destroy"), ("version", 0), ("version", "3"), ("reason", "")):
+    assert params.validate() == {**act, "request": None}
+    end = {"action": "withdraw", "version": None, "request": 12, "reason": "a holiday"}
+    for name, value in end.items():
+        params[name] = value
+    assert params.validate() == end
+    wrongs = (
+        ("action", "destroy"),
+        ("version", 0),
+        ("version", "3"),
+        ("request", 0),
+        ("request", "12"),
+        ("reason", ""),
+    )
+    for name, wrong in wrongs:
         fresh = rollback(bikes.models["bike_demand"]).params
         fresh["reason"] = "r"
         with pytest.raises(ValueError, match=r"Invalid input|is not|non-empty|too short|less than"):

@@ -117,3 +117,22 @@ def test_threads_share_one_view(tmp_path):
         with ThreadPoolExecutor(8) as pool:
             rows = pool.map(lambda row: ready.compute(request.slice(row, 1)).to_pylist()[0], range(400))
             assert list(rows) == expected
+
+
+@pytest.mark.parametrize("text", ["select now() as y from request", "select random() + x as y from request"])
+def test_what_is_no_function_of_the_request_is_refused_when_made_ready(tmp_path, text):
+    with pytest.raises(
+        DataError, match=r"function of its rows, got '\w+\(\) on line 1'.*event_time and prediction_time"
+    ):
+        OnDemand(view_of(tmp_path, "c.sql", text), tmp_path)
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_a_word_for_the_clock_is_refused_unless_the_request_has_such_a_column(tmp_path, rows):
+    view = view_of(tmp_path, "c.sql", "select epoch(current_date) + x as y from request")
+    with OnDemand(view, tmp_path) as ready, pytest.raises(DataError, match=r"function of its rows, got 'current_date"):
+        ready.compute(request_of(rows))
+    view = view_of(tmp_path, "c.sql", "select current_date + 1 as y from request")
+    with OnDemand(view, tmp_path) as ready:
+        request = request_of(rows).append_column("current_date", pa.array([1] * rows, pa.int64()))
+        assert ready.compute(request)["y"].to_pylist() == [2.0] * rows

@@ -116,6 +116,13 @@ def test_no_rows_are_no_error(tmp_path):
         ("select city, ts, cnt from nowhere", r"features/d.sql must be SQL that DuckDB can run"),
         ("select city, ts, cnt from rides; select 1", r"must be one SELECT"),
         ("select * from read_csv('/etc/passwd')", r"neither files nor the network"),
+        (
+            "select city, ts, epoch(now()) as cnt from rides",
+            r"its rows, got 'now\(\) on line 1'.*\$as_of, \$end, \$start",
+        ),
+        ("select city, ts, random() as cnt from rides", r"its rows, got 'random\(\) on line 1'"),
+        ("select city, ts, cnt from rides where ts < current_date", r"its rows, got 'current_date on line 1'"),
+        ("select city, ts, cnt from rides limit 1", r"must say by ORDER BY which rows come first, got 'LIMIT"),
         ("  ;", r"must hold a SELECT statement"),
     ],
 )

@@ -49,8 +49,12 @@ def landed(tmp_path: Path) -> Callable[[str, str | bytes], Path]:
 def ingest(tmp_path: Path) -> Callable[..., Read]:
     """Reads January 2013 (UTC) of a dataset and checks that the figures add up."""
 
-    def run(dataset: Dataset, *, first_load: bool = False, start: datetime = START, end: datetime = END) -> Read:
-        result = read(dataset, as_of="2013-02-01", start=start, end=end, first_load=first_load, landing=str(tmp_path))
+    def run(
+        dataset: Dataset, *, first_load: bool = False, start: datetime = START, end: datetime = END, **how: Any
+    ) -> Read:
+        result = read(
+            dataset, as_of="2013-02-01", start=start, end=end, first_load=first_load, landing=str(tmp_path), **how
+        )
         assert result.rows_read == result.good.num_rows + result.quarantined.num_rows + result.superseded
         return result
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from evergreen.registry.candidates import Candidate
+from evergreen.registry.judgement import Judged
 from evergreen.store import history
 from evergreen.store.history import Promotion
 
@@ -51,10 +52,14 @@ class Book:
         self.add("release")
         return self
 
-    @staticmethod
-    def candidate(version: int, *, day: int = 0, requested_seq: int = 0) -> Candidate:
-        moment = START + timedelta(days=day)
-        return Candidate("m", version, f"training-{version}", f"day {day}", moment, requested_seq)
+    def candidate(
+        self, version: int, *, day: int = 0, requested_seq: int = 0, judged_seq: int | None = None, memory: int = 3
+    ) -> Candidate:
+        """One that was judged at a number of the ledger: at the present one by default."""
+        moment, seq = START + timedelta(days=day), self.seq if judged_seq is None else judged_seq
+        return Candidate(
+            "m", version, f"training-{version}", f"day {day}", moment, requested_seq, judged=Judged(seq, memory)
+        )
 
 
 @pytest.fixture

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from evergreen.registry.candidates import gate_key, waiting
+from evergreen.registry.candidates import gate_key, newest_verdict, waiting
+from evergreen.registry.judgement import Judged
 from evergreen.store.decisions import Decision
 from evergreen.store.trainings import Training
 
@@ -32,6 +33,30 @@ def test_nothing_waits_without_version_or_without_a_yes() -> None:
 
 def test_the_newest_gate_decision_counts() -> None:
     assert waiting([_training(1)], [_gate(1), _gate(1, "refuse")], []) == []
+
+
+def test_the_judgement_of_the_highest_ledger_number_counts_whenever_it_was_recorded() -> None:
+    first = _decision("gate", "accept", None, key=gate_key("training-1"), ledger_seq=0)
+    again = _decision("gate", "refuse", 1, key=gate_key("training-1", 2), ledger_seq=2)
+    late = _decision("gate", "accept", None, key=gate_key("training-1", 1), ledger_seq=1)  # of a task that hung
+    assert waiting([_training(1)], [first, again, late], []) == []
+    assert newest_verdict(_training(1), [again, late, first]) == again
+    earlier_release = _decision("gate", "refuse", 1)
+    assert newest_verdict(_training(1), [first, earlier_release]) == first
+
+
+def test_a_judgement_is_of_its_own_training_only() -> None:
+    other = _decision("gate", "accept", None, key=gate_key("training-12"), ledger_seq=0)
+    assert newest_verdict(_training(None, training_id="training-1"), [other]) is None
+    assert newest_verdict(_training(None, training_id="training-12"), [other]) == other
+
+
+def test_a_candidate_knows_what_it_was_judged_on() -> None:
+    judged = _decision("gate", "accept", None, key=gate_key("training-1"), ledger_seq=4)
+    (candidate,) = waiting([_training(1)], [judged], [])
+    assert candidate.judged == Judged(4, 3)
+    (of_an_earlier_release,) = waiting([_training(1)], [_gate(1)], [])
+    assert of_an_earlier_release.judged is None
 
 
 def test_the_newest_data_come_first() -> None:
@@ -71,5 +96,6 @@ def _gate(version: int, verdict: str = "accept") -> Decision:
     return _decision("gate", verdict, version)
 
 
-def _decision(kind: str, verdict: str, version: int | None, key: str = "k") -> Decision:
-    return Decision(0, kind, "m", "", START, verdict, {}, [], key, version, False, START)
+def _decision(kind: str, verdict: str, version: int | None, key: str = "k", **more: Any) -> Decision:
+    figures = {"memory": 3} if "ledger_seq" in more else {}
+    return Decision(0, kind, "m", "", START, verdict, figures, [], key, version, False, START, **more)

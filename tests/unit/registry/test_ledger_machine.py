@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from hypothesis import settings
@@ -10,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from evergreen.errors import UserError
 from evergreen.registry.candidates import Candidate
+from evergreen.registry.judgement import Judged
 from evergreen.registry.rollback import target
 from evergreen.registry.verdict import promotable
 from evergreen.store import history
@@ -28,13 +30,22 @@ def test_any_sequence_of_acts_keeps_the_ledger_sound(new_book) -> None:
             self.bad: set[int] = set()
             self.day = 0
             self.held_at: int | None = None
+            self.beaten: dict[int, set[int]] = {}
 
         @rule(days=st.integers(-3, 5), delay=st.integers(0, 3))
         def train(self, days: int, delay: int) -> None:
             self.day = max(0, self.day + days)
             requested = max(0, self.book.seq - delay)
             version = len(self.candidates) + 1
-            self.candidates.append(self.book.candidate(version, day=self.day, requested_seq=requested))
+            self.candidates.append(self.book.candidate(version, day=self.day, requested_seq=requested, memory=2))
+            self.beaten[version] = set(history.recent_champions(self.book.entries, 2))
+
+        @precondition(lambda self: self.candidates)
+        @rule(data=st.data())
+        def judge_again(self, data: st.DataObject) -> None:
+            candidate = data.draw(st.sampled_from(self.candidates))
+            self.candidates[candidate.version - 1] = replace(candidate, judged=Judged(self.book.seq, 2))
+            self.beaten[candidate.version] = set(history.recent_champions(self.book.entries, 2))
 
         @precondition(lambda self: self.candidates)
         @rule(data=st.data(), stale=st.integers(0, 2))
@@ -48,6 +59,9 @@ def test_any_sequence_of_acts_keeps_the_ledger_sound(new_book) -> None:
             assert candidate.version not in self.bad, "a rolled-back version came back by itself"
             assert server is None or candidate.as_of_time >= server.as_of_time, "historic work was promoted"
             assert self.held_at is None or candidate.requested_seq >= self.held_at, "a held candidate was promoted"
+            rivals, memory = history.recent_champions(self.book.entries, 99)[:2], candidate.judged.memory
+            assert memory == 2
+            assert self.beaten[candidate.version] == set(rivals), "it was never judged against one that counts"
             self.book.promote(candidate.version, day=(candidate.as_of_time - START) // timedelta(days=1))
 
         @rule(data=st.data(), holds=st.booleans())

@@ -16,9 +16,10 @@ FEATURES = ["carrier", "flight", "distance", "lateness", "hour"]
 ROW = {"carrier": "UA", "flight": 7, "distance": 0.5, "lateness": 0.1, "event_time": "2013-02-03T17:30:00Z"}
 CALENDAR = """
 select extract(hour from event_time) as hour,
-  case when distance = -666 then error('a broken view') else 0 end as zero
+  unnest(case when distance = -666 then [error('a broken view')] when distance = -667 then [0, 0] else [0] end) as zero
 from request
 """
+"""Refuses one distance by its value; of another it makes two rows, which is a fault of the view's own."""
 
 
 @cache
@@ -56,14 +57,24 @@ def fitted(version: int, task: str) -> Any:
     return fit(model, frame, FEATURES, as_of_time=AS_OF), frame
 
 
-def save_bundle(folder: Path, version: int, *, task: str = "regression", sql: str = CALENDAR) -> Path:
+def save_bundle(
+    folder: Path,
+    version: int,
+    *,
+    task: str = "regression",
+    sql: str = CALENDAR,
+    python: str | None = None,
+    label: str | None = None,
+) -> Path:
+    """``python`` replaces the view's SQL; its first function is called."""
     from evergreen.features.signature import Signature
     from evergreen.spec.feature_view import FeatureView
     from evergreen.training.bundle import save
 
     trained, frame = fitted(version, task)
+    named = "calendar.sql" if python is None else f"calendar.py:{python.partition('def ')[2].partition('(')[0]}"
     view = FeatureView.model_validate({
-        "name": "calendar", "kind": "on_demand", "transform": "calendar.sql", "description": "d",
+        "name": "calendar", "kind": "on_demand", "transform": named, "description": "d",
         "outputs": {"hour": {"type": "int", "description": "d"}, "zero": {"type": "int", "description": "d"}},
     })  # fmt: skip
     described = Signature(
@@ -74,9 +85,11 @@ def save_bundle(folder: Path, version: int, *, task: str = "regression", sql: st
         prediction_lead_seconds=7200,
     )
     facts = {"signature": described.to_dict(), "identity": ["carrier", "flight", "at"], "event_time": "at"}
+    facts |= {} if label is None else {"label": {"column": "y", "type": label}}
+    text = sql if python is None else python
     save(
         folder, trained, model="toy", training_id=f"t{version}", golden=frame.take(trained.parts.test), facts=facts,
-        on_demand=[view.model_dump(mode="json")], files={"features/calendar.sql": sql.encode()},
+        on_demand=[view.model_dump(mode="json")], files={f"features/{named.partition(':')[0]}": text.encode()},
     )  # fmt: skip
     return folder
 

@@ -1,6 +1,8 @@
 """The interface, without store: every answer and every refusal."""
 
 import json
+from dataclasses import replace
+from datetime import datetime
 
 import pytest
 from fastapi.testclient import TestClient
@@ -62,10 +64,15 @@ def test_rows_are_predicted_and_logged_before_the_answer(client, row, lake, jour
 
 def test_labels_are_taken_by_request_id(client, row, lake, journals):
     told = client.post(PATH, json={"rows": [row]}).json()["predictions"][0]["request_id"]
-    for label in (1, 2.5, True, "late"):
-        answer = client.post("/models/toy/feedback", json={"labels": [{"request_id": told, "label": label}]})
-        assert (answer.status_code, answer.json()) == (202, {"accepted": 1})
-    assert [json.loads(line["label"]) for line in logged(lake, journals, "feedback")] == [1, 2.5, True, "late"]
+    for labels in ([1], [2.5, -3]):
+        sent = [{"request_id": told, "label": label} for label in labels]
+        answer = client.post("/models/toy/feedback", json={"labels": sent})
+        assert (answer.status_code, answer.json()) == (202, {"accepted": len(labels)})
+    lines = logged(lake, journals, "feedback")
+    assert [json.loads(line["label"]) for line in lines] == [1, 2.5, -3]
+    assert sorted({line["sequence"] for line in lines}) == [line["sequence"] for line in lines]
+    moments = [line["received_at"] for line in lines]
+    assert moments == sorted(moments) and datetime.fromisoformat(moments[0]).tzinfo is not None
 
 
 def test_an_answer_of_the_fallback_says_so_and_is_logged_as_its_own(client, row, lake, journals):
@@ -176,6 +183,7 @@ def test_other_paths_and_methods_get_the_same_form_of_error(client):
 
 
 def test_a_model_that_cannot_answer_is_said_to(client, routes, row):
-    routes.target("toy").fallback = None
-    error = error_of(client.post(PATH, json={"rows": [{**row, "distance": -666}]}), 503, "model_failed")
+    target = routes.target("toy")
+    target.route = replace(target.route, fallback_version=None, fallback_bundle=None)
+    error = error_of(client.post(PATH, json={"rows": [{**row, "distance": -667}]}), 503, "model_failed")
     assert "version 2 failed" in error["reason"] and "no previous good version" in error["reason"]

@@ -16,11 +16,11 @@ def test_without_a_store_a_broken_local_copy_is_still_mended(tmp_path, lake, fro
     next((tmp_path / "gateway" / "bundles").rglob("model.txt")).write_text("rotten")
     routes = Routes(tmp_path / "gateway")
     routes.restore()
-    assert routes.target("toy").answers is None
+    assert routes.target("toy").champion is None and routes.target("toy").answers is None
     follower = Follower(Store(NOBODY), lake, routes, instance="i", url="u")
     with pytest.raises(TransientError):
         follower.follow()
-    assert routes.target("toy").answers == 1
+    assert routes.target("toy").answers == 1 and routes.target("toy").champion is not None
 
 
 def test_without_a_store_the_thread_goes_on_and_ends_when_asked(tmp_path, lake):

@@ -10,10 +10,12 @@ from evergreen.errors import EvergreenError
 from evergreen.features.request import RequestErrors
 from evergreen.lake.lake import Lake
 from evergreen.serving.answer import ModelFailedError, answer
-from evergreen.serving.routes import KEPT_BUNDLES, Route, Routes
+from evergreen.serving.copies import KEPT_BUNDLES
+from evergreen.serving.routes import Route, Routes
 
 NOW = datetime(2013, 2, 3, 12, tzinfo=UTC)
 BROKEN_VIEW = -666
+DOUBLED_ROW = -667
 
 
 @pytest.fixture
@@ -38,8 +40,9 @@ def test_a_gateway_starts_from_its_own_disk_alone(routes, lake, frozen, row, tmp
     shutil.rmtree(tmp_path / "lake")
     again = Routes(tmp_path / "gateway")
     again.restore()
+    assert not again.target("toy").is_applied
     assert asked(again, row) == (2, 2)
-    assert again.target("toy").is_complete
+    assert again.target("toy").is_applied and again.target("toy").fallback is not None
 
 
 def test_a_champion_that_fails_on_a_call_is_answered_for_by_the_previous_good_one(routes, lake, frozen, row):
@@ -47,7 +50,7 @@ def test_a_champion_that_fails_on_a_call_is_answered_for_by_the_previous_good_on
     routes.apply(Route("toy", 2, 2, frozen(2), 1, frozen(1, sql=plain)), lake)
     given = answer(routes.target("toy"), [{**row, "distance": BROKEN_VIEW}], NOW)
     assert given.version == 1
-    assert given.fallback.startswith("version 2 failed: DataError:") and "a broken view" in given.fallback
+    assert given.fallback.startswith("version 2 failed: ValuesError:") and "a broken view" in given.fallback
     assert routes.target("toy").failures == 1
     assert answer(routes.target("toy"), [row], NOW).fallback is None
 
@@ -55,7 +58,8 @@ def test_a_champion_that_fails_on_a_call_is_answered_for_by_the_previous_good_on
 def test_when_no_version_can_answer_both_reasons_are_given(routes, lake, frozen, row):
     routes.apply(Route("toy", 2, 2, frozen(2), 1, frozen(1)), lake)
     with pytest.raises(ModelFailedError, match=r"version 2 failed: .*version 1 failed: "):
-        answer(routes.target("toy"), [{**row, "distance": BROKEN_VIEW}], NOW)
+        answer(routes.target("toy"), [{**row, "distance": DOUBLED_ROW}], NOW)
+    assert routes.target("toy").failures == 1
 
 
 def test_wrong_rows_are_the_callers_fault_and_no_fallback_is_asked(routes, lake, frozen, row):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import stat
@@ -14,14 +15,71 @@ from evergreen.errors import UserError
 from evergreen.stack import disk, environment, health, instances, ports, report, restart, sockets
 from evergreen.stack.instance import Config, Instance, Part, State
 from evergreen.stack.passwords import load_or_generate
+from evergreen.stack.phase import is_over, phase_of
 
 PORTS = {"airflow": 1001, "mlflow": 1002, "gateway": 1003}
 
 
-def test_restarts_wait_longer_with_every_recent_death_and_end() -> None:
+def test_restarts_wait_longer_with_every_recent_death_and_never_end() -> None:
     deaths = [float(second) for second in range(10)]
-    waits = [restart.delay(deaths[:count], now=10.0) for count in range(1, 8)]
-    assert waits == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, None]
+    waits = [restart.delay(deaths[:count], now=10.0) for count in range(1, 9)]
+    assert waits == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
+    assert restart.delay([0.0] * 100_000, now=10.0) == 30.0
+    assert [restart.recent(deaths, now) for now in (10.0, 604.0, 10_000.0)] == [10, 5, 0]
+
+
+@pytest.mark.parametrize(
+    ("states", "troubles", "before", "phase"),
+    [
+        (("healthy", "done"), [], "starting", "healthy"),
+        (("healthy", "starting"), [], "starting", "starting"),
+        (("healthy", "backing off"), [], "healthy", "healthy"),
+        (("healthy", "healthy"), ["the disk is full"], "healthy", "degraded"),
+        (("healthy", "starting"), [], "degraded", "starting"),
+        ((), [], "starting", "healthy"),
+    ],
+)
+def test_a_phase_follows_from_parts_and_troubles(
+    states: tuple[str, ...], troubles: list[str], before: str, phase: str
+) -> None:
+    parts = {str(number): Part(state) for number, state in enumerate(states)}
+    assert phase_of(parts, troubles, before) == phase
+
+
+def test_a_trouble_is_over_when_its_part_has_been_well_for_a_while() -> None:
+    assert is_over(Part("done"), 0.0, settled_seconds=20)
+    assert not is_over(Part("healthy", started=100.0), 119.0, settled_seconds=20)
+    assert is_over(Part("healthy", started=100.0), 120.0, settled_seconds=20)
+    assert not is_over(Part("starting", started=100.0), 1000.0, settled_seconds=20)
+
+
+def test_the_gateway_waits_for_nothing_and_nothing_waits_for_it(tmp_path: Path) -> None:
+    from evergreen.stack import components
+
+    secrets, _ = load_or_generate(tmp_path / "passwords.json")
+    instance = Instance(tmp_path)
+    instance.make()
+    config = Config(project="/p", workspace="/w")
+    gateway = components.gateway(instance, config, secrets, PORTS, "postgresql://", {})
+    assert (gateway.name, gateway.after, gateway.once) == ("gateway", (), False)
+    urls = {name: f"postgresql+psycopg2://{name}:x@/{name}?host=/s" for name in ("airflow", "mlflow", "evergreen")}
+    rest = components.plan(instance, config, secrets, PORTS, urls, {}, frozenset())
+    assert "gateway" not in {each.name for each in rest} | {name for each in rest for name in each.after}
+    assert "migrate-evergreen" in {each.name for each in rest}
+
+
+def test_a_state_is_written_though_the_disk_takes_no_new_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    instance = Instance(tmp_path / "instance")
+    instance.make()
+    long = State(phase="healthy", mark="m" * 500, ports=PORTS)
+    instance.write_state(long)
+    monkeypatch.setattr("tempfile.mkstemp", full)
+    instance.write_state(State(phase="degraded", mark="m", error="no room"))
+    found = instance.read_state()
+    assert found is not None and (found.phase, found.error, found.ports) == ("degraded", "no room", {})
 
 
 def test_deaths_of_long_ago_do_not_count() -> None:
@@ -182,7 +240,7 @@ def test_a_heartbeat_of_the_start_before_is_no_health() -> None:
 
 
 def test_the_table_has_a_line_per_component() -> None:
-    state = State("degraded", "m", parts={"postgres": Part("healthy", 7), "gateway": Part("failed", note="broken")})
+    state = State("degraded", "m", parts={"postgres": Part("healthy", 7), "gateway": Part("waiting", note="broken")})
     lines = report.table(state, {"postgres": 48.4}).splitlines()
     assert lines[1].split() == ["postgres", "healthy", "7", "48"]
-    assert lines[2].split() == ["gateway", "failed", "broken"]
+    assert lines[2].split() == ["gateway", "waiting", "broken"]

@@ -45,6 +45,20 @@ def test_a_sweep_ends_what_ignores_signals_and_left_its_group(tmp_path: Path) ->
     assert marked(mark) == []
 
 
+def test_a_sweep_spares_one_component(tmp_path: Path) -> None:
+    mark = os.urandom(8).hex()
+    sleeper = [sys.executable, "-c", "import time; print('ready', flush=True); time.sleep(60)"]
+    children = {}
+    for name in ("kept", "ended"):
+        log = tmp_path / name
+        children[name] = spawn(sleeper, env={**os.environ, MARK: f"{mark}:{name}"}, log=log, cwd=tmp_path)
+        _wait_for(log, "ready")
+    assert sweep(mark, spare=f"{mark}:kept") == 1
+    assert children["ended"].wait(20) != 0 and children["kept"].poll() is None
+    assert sweep(mark) == 1
+    assert children["kept"].wait(20) != 0
+
+
 def test_an_end_is_seen_before_the_id_is_given_up(tmp_path: Path) -> None:
     process = spawn([sys.executable, "-c", "pass"], env=os.environ, log=tmp_path / "log", cwd=tmp_path)
     deadline = time.monotonic() + 20

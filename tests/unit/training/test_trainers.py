@@ -117,6 +117,49 @@ def test_lightgbm_stops_early_and_records_its_curve(frame_of, model_of, as_of, f
     assert fitted.params["seed"] == 7 and fitted.params["deterministic"] is True
 
 
+REGRESSION = {
+    "lightgbm": ({"kind": "lightgbm", "rounds": 5}, "objective", "regression", "regression_l1"),
+    "hist": (
+        {"kind": "sklearn", "estimator": "sklearn.ensemble.HistGradientBoostingRegressor"},
+        "loss", "squared_error", "absolute_error",
+    ),
+    "boosting": (
+        {"kind": "sklearn", "estimator": "sklearn.ensemble.GradientBoostingRegressor"},
+        "loss", "squared_error", "absolute_error",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", REGRESSION)
+def test_the_objective_follows_the_gates_metric_unless_declared(kind, frame_of, model_of, as_of, features):
+    section, param, squared, absolute = REGRESSION[kind]
+    frame = frame_of(task="regression")
+
+    def learnt(metric, **params):
+        gate = {} if metric is None else {"metric": metric}
+        model = model_of("regression", trainer={**section, "params": params}, gate=gate)
+        return fit(model, frame, features, as_of_time=as_of).params[param]
+
+    assert learnt(None) == learnt("mean_absolute_error") == absolute
+    assert learnt("root_mean_squared_error") == learnt("r2") == squared
+    assert learnt("mean_absolute_error", **{param: squared}) == squared
+    assert learnt("r2", **{param: absolute}) == absolute
+
+
+def test_a_skewed_label_that_is_judged_by_absolute_error_is_learnt_by_it(frame_of, model_of, as_of, features):
+    import pyarrow as pa
+
+    frame = frame_of(task="regression")
+    skewed = np.exp(np.array(frame.column("_label").to_pylist()) / 2 - 3)
+    frame = frame.set_column(3, "_label", pa.array(skewed))
+    errors = {}
+    for name, params in (("followed", {}), ("declared", {"objective": "regression"})):
+        fitted = fit(model_of("regression", trainer={"params": params}), frame, features, as_of_time=as_of)
+        test = fitted.parts.test
+        errors[name] = np.abs(fitted.predict(frame.take(test)) - skewed[test]).mean()
+    assert errors["followed"] < errors["declared"]
+
+
 def lightgbm(**params):
     return {"kind": "lightgbm", "params": params}
 
