@@ -20,8 +20,9 @@ def bare_world(
     tmp_path_factory: pytest.TempPathFactory, postgres_server: EmbeddedPostgres, mlflow_uri: str
 ) -> Iterator[World]:
     world = World(tmp_path_factory.mktemp("drills"), postgres_server.create_database("drills"), mlflow_uri)
+    forge = world.forge  # gets ready beside what follows
     yield world
-    world.forge.close()
+    forge.close()
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -176,8 +177,13 @@ class World:
             (folder / "workspace" / name).mkdir(parents=True)
         self.store = Store(store_url)
         self.store.migrate()
-        self.forge = Forge(folder / "forge")
+        self._folder = folder
         self._numbers = itertools.count(1)
+
+    @cached_property
+    def forge(self) -> Forge:
+        """Started when a step is first to be killed or stopped."""
+        return Forge(self._folder / "forge")
 
     @property
     def lake(self) -> Any:

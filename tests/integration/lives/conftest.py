@@ -1,0 +1,8 @@
+"""One database for all lives, and the way to the modules that stand beside."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "steps")]
