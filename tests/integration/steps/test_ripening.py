@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from drill_world import MONITOR, World, csv_of, rows_of
 
-from evergreen.spec.timing import format_duration, format_key
+from evergreen.spec.timing import format_duration, key_of
 from evergreen.store.intervals import Intervals
 from evergreen.store.periods import Periods
 from evergreen.store.resources import Seen
@@ -32,7 +32,7 @@ class Pace:
     delay: int
 
     def key(self, number: int) -> str:
-        return format_key(BEGIN + number * self.period, "UTC")
+        return key_of(self.cron, "UTC", BEGIN + number * self.period)
 
     @property
     def trained(self) -> int:
