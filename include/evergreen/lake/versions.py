@@ -100,11 +100,15 @@ where n._deleted <> coalesce(w._deleted, true) or (not n._deleted and n._row_has
 order by n._row_id
 """
 
+# Of versions that became known at one instant nobody ever saw any but the last.
 _MEANING = """
-with ordered as (
+with seen as (
+    select * from rows
+    qualify row_number() over (partition by _row_id, _known_at order by _as_of desc, _commit desc) = 1
+), ordered as (
     select pos, _row_id, _event_time, _known_at, _as_of, _commit, _deleted,
            lag(_row_hash) over versions as hash_before, lag(_deleted) over versions as deleted_before, _row_hash
-    from rows window versions as (partition by _row_id order by _known_at, _as_of, _commit)
+    from seen window versions as (partition by _row_id order by _known_at)
 ), meaning as (
     select * from ordered
     where deleted_before is null or _deleted <> deleted_before or (not _deleted and _row_hash <> hash_before)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from evergreen.ingest.load import ROW
 from evergreen.ingest.quarantine import Reject, rows_as_json, to_table
 from evergreen.ingest.read import LINE, SOURCE
 
@@ -23,12 +22,12 @@ def split(rows: pa.Table, verdict: Verdict, *, as_of: str) -> tuple[pa.Table, pa
         as_of: The run's key.
 
     Returns:
-        The good rows without ``__source``, ``__line`` and ``__row`` (``__known_at`` stays), and the quarantined ones.
+        The good rows without ``__source`` and ``__line`` (``__known_at`` and ``__row`` stay), and the quarantined ones.
     """
     import numpy as np
     import pyarrow as pa
 
-    places = [name for name in (SOURCE, LINE, ROW) if name in rows.column_names]
+    places = [name for name in (SOURCE, LINE) if name in rows.column_names]
     indices = list(verdict.bad_rows)
     texts = rows_as_json(rows.select([name for name in rows.column_names if not name.startswith("__")]), indices)
     found = rows.select(places).take(pa.array(indices, type=pa.int64())).to_pylist() if places else [{}] * len(indices)

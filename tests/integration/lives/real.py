@@ -135,7 +135,7 @@ class Real:
             request_ids=[request.id],
         )  # fmt: skip
         trainings.finish(training, run_id=training, trained_through=at, training_set=training, bundle=training)
-        trainings.adopt(training, number)
+        number = trainings.adopt(training)
         Decisions(store).record(
             kind="gate", resource=MODEL, as_of=key, as_of_time=at, verdict="accept", key=gate_key(training),
             version=number,
