@@ -70,7 +70,7 @@ def format_amount(value: timedelta | Rows | Portion) -> str:
     if isinstance(value, Rows):
         return f"{value.count} row{'' if value.count == 1 else 's'}"
     if isinstance(value, Portion):
-        return f"{round(value.share * 100, 10):g}%"
+        return f"{value.share * 100:.10f}".rstrip("0").rstrip(".") + "%"
     return format_duration(value)
 
 

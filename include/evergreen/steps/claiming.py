@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +38,7 @@ def claim(ctx: StepContext) -> Outcome:
     if not claimed:
         return Outcome(skip=f"no request of {ctx.name} is open: another run has taken them, or they were withdrawn")
     as_of = ctx.as_of if claimed[0].as_of_time == ctx.as_of_time else claimed[0].as_of
-    withdrawn = withdrawn_skip(ctx, as_of)
+    withdrawn = _withdrawn(ctx, as_of, [request.id for request in claimed])
     if withdrawn is not None:
         return withdrawn
     trained = _answered_before(ctx, as_of)
@@ -105,11 +105,16 @@ def _asked_before(ctx: StepContext, request: Request) -> str | None:
     )
 
 
-def withdrawn_skip(ctx: StepContext, as_of: str) -> Outcome | None:
-    """How a run ends whose requests a person has withdrawn, all of them."""
+def withdrawn_skip(ctx: StepContext) -> Outcome | None:
+    """How a run ends whose requests a person has withdrawn, all of them, after they were claimed."""
+    claimed = ctx.inp.inputs["claim"]
+    return _withdrawn(ctx, claimed["as_of"], claimed["requests"])
+
+
+def _withdrawn(ctx: StepContext, as_of: str, ids: Sequence[int]) -> Outcome | None:
     from evergreen.store.requests import Requests
 
-    notes = Requests(ctx.store).withdrawn_from(ctx.name, ctx.claimer)
+    notes = Requests(ctx.store).withdrawn_from(ctx.name, ctx.claimer, ids)
     return Outcome(skip=f"the requests of {ctx.name} as of {as_of} were withdrawn ({notes})") if notes else None
 
 
@@ -132,10 +137,11 @@ def giving_back(ctx: StepContext) -> Iterator[None]:
 
 def answering(ctx: StepContext) -> dict[str, Any]:
     """The requests that a run answers, and whether they still are to be answered."""
-    from evergreen.store.requests import Requests
-
-    withdrawn = Requests(ctx.store).withdrawn_from(ctx.name, ctx.claimer)
-    return {"requests": ctx.inp.inputs["claim"]["requests"], **({"withdrawn": withdrawn} if withdrawn else {})}
+    withdrawn = withdrawn_skip(ctx)
+    return {
+        "requests": ctx.inp.inputs["claim"]["requests"],
+        **({} if withdrawn is None else {"withdrawn": withdrawn.skip}),
+    }
 
 
 def _answered_before(ctx: StepContext, as_of: str) -> str | None:

@@ -37,7 +37,7 @@ def evaluate_depends(ctx: StepContext) -> Mapping[str, Any]:
 
 def evaluate(ctx: StepContext) -> Outcome:
     """Judges the candidate and records the decision; a refusal answers the requests."""
-    withdrawn = withdrawn_skip(ctx, ctx.inp.inputs["claim"]["as_of"])
+    withdrawn = withdrawn_skip(ctx)
     if withdrawn is not None:
         return withdrawn
     with giving_back(ctx):
@@ -179,7 +179,7 @@ def register(ctx: StepContext) -> Outcome:
     from evergreen.registry.copies import register as register_training
     from evergreen.store.requests import Requests
 
-    withdrawn = withdrawn_skip(ctx, ctx.inp.inputs["claim"]["as_of"])
+    withdrawn = withdrawn_skip(ctx)
     if withdrawn is not None:
         return withdrawn
     verdict = ctx.inp.inputs["evaluate"]

@@ -44,7 +44,7 @@ def train(ctx: StepContext) -> Outcome:
 
     With too little to train on, which more data will mend, the requests are answered "cannot train, because".
     """
-    withdrawn = withdrawn_skip(ctx, ctx.inp.inputs["claim"]["as_of"])
+    withdrawn = withdrawn_skip(ctx)
     if withdrawn is not None:
         return withdrawn
     with giving_back(ctx):
@@ -80,6 +80,8 @@ def _train(ctx: StepContext) -> Outcome:
     )
     frame = tables.model_frame(ctx, model, ctx.workspace, ctx.inp.workspace, rows, known_by=end)
     features, parts = feature_columns(model, ctx.workspace), split(model, frame, end)
+    if parts.short and model.window is not None:  # what is older than the window was not read: say what there is
+        parts = split(model, _labels_ever(ctx, end), end)
     shortage = shortage_of(parts, model)
     if shortage is not None:
         return _cannot_train(ctx, shortage, as_of, end)
@@ -145,6 +147,14 @@ def _unpublished(ctx: StepContext) -> list[str]:
     names += [name for view in tables.missing_views(ctx, ctx.model) for name in views[view].reads]
     found = {name: tables.table_of(ctx, "dataset", name) for name in names}
     return [name for name, table in found.items() if tables.version_of(ctx, table) < 0]
+
+
+def _labels_ever(ctx: StepContext, end: datetime) -> pa.Table:
+    """The columns by which rows are parted, of the whole history."""
+    rows = tables.label_rows(ctx, ctx.model, known_by=end, event_from=None, event_to=end)
+    columns = {"_row_id": "_row_id", "_event_time": "_event_time", "_label_known_at": "_known_at"}
+    columns["_label"] = ctx.model.label.column
+    return rows.select(list(columns.values())).rename_columns(list(columns))
 
 
 def _cannot_train(ctx: StepContext, shortage: Shortage, as_of: str, as_of_time: datetime) -> Outcome:

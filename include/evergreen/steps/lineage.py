@@ -30,6 +30,7 @@ class Lineage(BaseModel):
         tables: Table -> version that the training read.
         seams: Where one of the datasets goes on in one table under two definitions (``on_change: continue``).
         training_set: Content address of the rows it was fitted and judged on.
+        rows: How many of them were in each part; ``nulls`` is each feature's share of nulls where it was learnt from.
         workspace: Digest of the frozen files; ``files`` are their names.
         spec: The model's file, complete, as it was then.
         params: What the training library was really given.
@@ -51,6 +52,8 @@ class Lineage(BaseModel):
     tables: Mapping[str, int]
     seams: Sequence[Mapping[str, str]]
     training_set: str
+    rows: Mapping[str, int]
+    nulls: Mapping[str, float]
     trained_through: datetime
     workspace: str
     files: Sequence[str]
@@ -113,6 +116,8 @@ def lineage(settings: Settings, model: str, version: int) -> Lineage:
         tables=training.inputs["tables"],
         seams=training.inputs.get("seams", []),
         training_set=made.training_set,
+        rows=kept.document.get("rows", {}),
+        nulls=kept.document.get("nulls", {}),
         trained_through=made.trained_through,
         workspace=training.workspace,
         files=sorted(path.relative_to(ctx.root).as_posix() for path in ctx.root.rglob("*.*") if path.is_file()),

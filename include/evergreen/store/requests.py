@@ -162,10 +162,15 @@ class Requests:
             raise UserError(f"{model}: request", f"must be one that nobody has answered, but it is {how}")
         return found[0]
 
-    def withdrawn_from(self, model: str, claimer: str) -> str:
-        """Why a claimer has nothing to work for any more: the notes of its requests, when all were withdrawn."""
+    def withdrawn_from(self, model: str, claimer: str, ids: Sequence[int]) -> str:
+        """Why a claimer has nothing to work for any more: the notes of its requests, when all were withdrawn.
+
+        Args:
+            ids: What it claimed, whoever holds that by now; what joined its claim counts too.
+        """
+        ours = or_(requests.c.id.in_(list(ids)), requests.c.claimed_by == claimer)
         with self._store.transaction() as connection:
-            held = _all(connection, and_(requests.c.model == model, requests.c.claimed_by == claimer))
+            held = _all(connection, and_(requests.c.model == model, ours))
         if not held or any(each.state != "withdrawn" for each in held):
             return ""
         return "; ".join(dict.fromkeys(each.note for each in held))

@@ -139,6 +139,13 @@ def test_what_cannot_be_trained_is_not_asked_again_until_something_changed(world
     assert world.train(model, FAR).outputs["train"]["parts"] == {"fit": 775, "validation": 269, "test": 300}
 
 
+def test_the_newest_label_is_named_though_it_lies_before_the_window(world: World) -> None:
+    model = world.model(window="20d")
+    skip = str(world.open(model, "train", FAR, run_type="manual").steps(*TRAIN)["train"].skip)
+    assert "newest label known is of 2024-01-28 23:30 UTC; left out are 1344 older than window (20d)" in skip
+    assert "Ask for a training as of a key soon after it" in skip
+
+
 def test_a_wish_far_ahead_ends_no_cool_down(world: World) -> None:
     model = world.model()
     ask(world, model, FIRST)

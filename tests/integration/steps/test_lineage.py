@@ -71,6 +71,8 @@ def test_one_command_tells_all_of_a_version(world: World) -> None:
     assert document["gate"]["verdict"] == "accept"
     assert [(act["action"], act["actor"]) for act in document["acts"]] == [("promote", "evergreen")]
     assert document["retrained"]["same_predictions"] is True
+    assert document["rows"] == {"fit": 720, "validation": 96, "test": 192}
+    assert document["nulls"].keys() == {"load", "wind", "recent_load"} and document["nulls"]["load"] == 0.0
     assert document["training_set"] == lineage(world.settings, model, version).training_set
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
+from evergreen.errors import UserError
 from evergreen.store.ledger import Ledger
 from evergreen.store.requests import Request, Requests
 from evergreen.store.store import Store
 
-MARCH = datetime(2013, 3, 1, tzinfo=UTC)
+MARCH, APRIL = datetime(2013, 3, 1, tzinfo=UTC), datetime(2013, 4, 1, tzinfo=UTC)
 
 
 def test_a_request_is_written_once_per_dedupe_key(store: Store, model: str) -> None:
@@ -155,6 +156,84 @@ def test_the_newest_request_is_that_of_the_latest_data(store: Store, model: str)
     _open(store, model, "april", as_of="2013-04-01", moment=datetime(2013, 4, 1, tzinfo=UTC))
     _open(store, model, "march")
     assert Requests(store).newest(model).dedupe_key == "april"
+
+
+def test_a_claim_takes_its_own_as_of_first_and_counts_its_tries(store: Store, model: str) -> None:
+    requests = Requests(store)
+    march = _open(store, model, "a")
+    april = _open(store, model, "b", as_of="2013-04-01", moment=APRIL)
+    assert requests.claim(model, "person", 600, as_of_time=APRIL + timedelta(days=1), only=True) == []
+    (mine,) = requests.claim(model, "me", 600, as_of_time=MARCH)
+    assert (mine.id, mine.tries) == (march.id, 1)
+    assert [request.id for request in requests.give_back(model, "me")] == [march.id]
+    assert [request.id for request in requests.claim(model, "next", 600)] == [april.id], "it was not tried yet"
+
+
+def test_what_is_done_supersedes_a_machines_older_wishes(store: Store, model: str) -> None:
+    requests = Requests(store)
+    _open(store, model, "machine")
+    _open(store, model, "person", cause="manual")
+    done = _open(store, model, "newer", as_of="2013-04-01", moment=APRIL)
+    requests.claim(model, "me", 600, as_of_time=APRIL)
+    requests.answer([done.id], "refused", claimer="me")
+    assert [request.state for request in requests.of(model)] == ["open", "open", "refused"]
+    again = _open(store, model, "once more", as_of="2013-04-01", moment=APRIL)
+    requests.claim(model, "you", 600, as_of_time=APRIL)
+    requests.answer([again.id], "done", claimer="you", training_id="t")
+    machine, person, *_ = requests.of(model)
+    assert (machine.state, machine.training_id, person.state) == ("superseded", "t", "open")
+    assert machine.note == f"request {again.id} was trained as of 2013-04-01, which is newer"
+
+
+def test_what_somebody_works_on_is_not_superseded(store: Store, model: str) -> None:
+    requests = Requests(store)
+    _open(store, model, "older")
+    requests.claim(model, "at work", 600, as_of_time=MARCH)
+    newer = _open(store, model, "newer", as_of="2013-04-01", moment=APRIL)
+    requests.claim(model, "me", 600, as_of_time=APRIL)
+    requests.answer([newer.id], "done", claimer="me", training_id="t")
+    assert [request.state for request in requests.of(model)] == ["claimed", "done"]
+
+
+def test_a_withdrawn_request_is_claimed_answered_and_given_back_by_nobody(store: Store, model: str) -> None:
+    requests = Requests(store)
+    first, joined = _open(store, model, "a"), None
+    requests.claim(model, "me", 600)
+    joined = _open(store, model, "b")
+    assert requests.claim(model, "late", 600) == []
+    requests.withdraw(model, first.id, actor="eve", reason="no")
+    assert requests.withdrawn_from(model, "me", [first.id]) == "", "the one that joined is still to be answered"
+    requests.withdraw(model, joined.id, actor="ada", reason="never")
+    assert requests.withdrawn_from(model, "me", [first.id]) == "eve: no; ada: never"
+    assert requests.withdrawn_from(model, "a zombie", [first.id]) == "eve: no"
+    assert requests.withdrawn_from(model, "nobody", []) == ""
+    requests.answer([first.id], "done", claimer="me", training_id="t")
+    assert requests.give_back(model, "me") == []
+    assert requests.withdraw(model, first.id, actor="eve", reason="again").note == "eve: no"
+    assert [(r.state, r.training_id) for r in requests.of(model)] == [("withdrawn", None)] * 2
+    assert requests.open_of(model) == [] and requests.claim(model, "other", 600) == []
+
+
+def test_a_withdrawal_and_an_answer_at_once_leave_one_of_them(store: Store, model: str) -> None:
+    requests = Requests(store)
+    for number in range(10):
+        request = _open(store, model, f"k{number}", as_of=f"2013-05-{number + 1:02}", moment=APRIL)
+        requests.claim(model, f"run-{number}", 600, as_of_time=APRIL)
+
+        def end(how: str, request: Request = request, number: int = number) -> str:
+            try:
+                if how == "withdraw":
+                    return requests.withdraw(model, request.id, actor="eve", reason="no").state
+                requests.answer([request.id], "done", claimer=f"run-{number}", training_id="t")
+                return "done"
+            except UserError:
+                return "too late"
+
+        with ThreadPoolExecutor(2) as pool:
+            told = list(pool.map(end, ("withdraw", "answer")))
+        state = requests.of(model)[number].state
+        assert told[0] == ("withdrawn" if state == "withdrawn" else "too late")
+        assert state in ("withdrawn", "done")
 
 
 def _open(

@@ -23,6 +23,7 @@ from evergreen.spec.model import Model
         ("20%", Portion(0.2), "20%"),
         ("12.5 %", Portion(0.125), "12.5%"),
         ("0.1%", Portion(0.001), "0.1%"),
+        ("12.34567%", Portion(0.1234567), "12.34567%"),
         (0, timedelta(0), "0s"),
     ],
 )
