@@ -138,9 +138,16 @@ class Follower(threading.Thread):
         return failed is not None and failed[0] == seq and time.monotonic() < failed[1]
 
     def _mend(self, budget_seconds: float) -> bool:
-        """Loads, once in this process, what was taken up from local disk, and fetches anew what is broken."""
+        """Loads, once in this process, what was taken up from local disk, and fetches anew what is broken.
+
+        What was promoted last comes first, as far as the ledger is known.
+        """
         until = time.monotonic() + budget_seconds
-        for model, target in self._routes.targets().items():
+        targets = self._routes.targets()
+        for model in dict.fromkeys((*self._servers, *targets)):
+            target = targets.get(model)
+            if target is None:
+                continue
             seq = target.route.seq
             is_newest = self._servers.get(model, seq) == seq  # else what comes after it is tried instead
             if not is_newest or target.is_complete or self._is_pausing(model, seq):

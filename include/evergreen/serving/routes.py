@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from evergreen.lake.lake import Lake
 
 log = logging.getLogger(__name__)
+
+START_SECONDS = 5.0
+"""So long a start loads what it takes up, before the first request is answered."""
 
 
 @dataclass(frozen=True)
@@ -145,8 +149,14 @@ class Routes:
         """Model -> what answers for it."""
         return dict(self._targets)
 
-    def restore(self) -> None:
-        """Takes up what was served last, from local disk alone; versions are loaded when asked, or by the follower."""
+    def restore(self, budget_seconds: float = START_SECONDS) -> None:
+        """Takes up what was served last, from local disk alone; what is broken is told, and mended by the follower.
+
+        Args:
+            budget_seconds: After so long no further model is loaded before the first request: a fleet's others are
+                loaded when they are asked, or by the follower.
+        """
+        until = time.monotonic() + budget_seconds
         self.shelf.copies.sweep()
         path = self.folder / "routes.json"
         try:
@@ -158,6 +168,12 @@ class Routes:
             return
         self._targets = {route.model: Target(route, self.shelf) for route in routes}
         log.info("Took up %d route(s) from %s", len(routes), path)
+        for target in self._targets.values():
+            if time.monotonic() >= until:
+                break
+            target.faults = self._proven(target.route, None, keep=False)
+            if target.fault is not None:
+                log.error("Did not restore all of %s: %s", target.route.model, target.fault)
 
     def apply(self, route: Route, lake: Lake | None, *, save: bool = True) -> None:
         """Fetches, checks and loads a route's versions, then swaps.

@@ -72,7 +72,7 @@ def test_what_a_restart_took_up_is_acknowledged_only_once_it_was_loaded_again(li
     for path in (tmp_path / "gateway" / "bundles").rglob("model.txt"):
         path.write_text("rotten")
     routes = Routes(tmp_path / "gateway")
-    routes.restore()
+    routes.restore(0)
     assert routes.target(life.model).answers == 1, "nobody has looked yet"
     follower = Follower(life.store, life.lake, routes, **how)
     follower.follow()

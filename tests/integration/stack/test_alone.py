@@ -81,7 +81,7 @@ def answered(stack: Stack) -> int | None:
         headers={"Content-Type": "application/json", "X-API-Key": stack.gateway_key},
     )
     try:
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return int(json.loads(answer.read())["version"])
     except (urllib.error.URLError, ConnectionError):
         return None

@@ -16,7 +16,7 @@ def test_without_a_store_a_broken_local_copy_is_still_mended(tmp_path, lake, fro
     next((tmp_path / "gateway" / "bundles").rglob("model.txt")).write_text("rotten")
     routes = Routes(tmp_path / "gateway")
     routes.restore()
-    assert routes.target("toy").champion is None and routes.target("toy").answers is None
+    assert routes.target("toy").answers is None
     follower = Follower(Store(NOBODY), lake, routes, instance="i", url="u")
     with pytest.raises(TransientError):
         follower.follow()

@@ -40,7 +40,17 @@ def test_a_gateway_starts_from_its_own_disk_alone(routes, lake, frozen, row, tmp
     shutil.rmtree(tmp_path / "lake")
     again = Routes(tmp_path / "gateway")
     again.restore()
-    assert not again.target("toy").is_applied
+    assert again.target("toy").is_complete
+    assert asked(again, row) == (2, 2)
+
+
+def test_of_a_fleet_a_start_loads_what_it_has_time_for_and_the_rest_when_it_is_asked(
+    routes, lake, frozen, row, tmp_path
+):
+    routes.apply(Route("toy", 2, 2, frozen(2), 1, frozen(1)), lake)
+    again = Routes(tmp_path / "gateway")
+    again.restore(0)
+    assert not again.target("toy").is_applied and len(again.shelf) == 0
     assert asked(again, row) == (2, 2)
     assert again.target("toy").is_applied and again.target("toy").fallback is not None
 
