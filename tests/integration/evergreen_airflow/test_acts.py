@@ -1,4 +1,4 @@
-"""Promotion and rollback by operators of one's own DAG, on a real store."""
+"""Registration, promotion and rollback by operators of one's own DAG, on a real store."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
 from evergreen.errors import TransientError
+from evergreen.store.decisions import Decisions
 from evergreen.store.ledger import Ledger
 from evergreen.store.store import Store
 from evergreen.store.trainings import Trainings
 from evergreen.tracking import mlflow_client
 from evergreen_airflow.operators.mlflow_promote import MlflowPromoteOperator
+from evergreen_airflow.operators.mlflow_register import MlflowRegisterOperator
 from evergreen_airflow.operators.mlflow_rollback import MlflowRollbackOperator
 
 
@@ -23,12 +25,18 @@ class Aliases:
 
     given: ClassVar[dict[str, Any]] = {}
 
-    def __init__(self, uri: str) -> None:
+    def __init__(self, uri: str, *, ui: str = "") -> None:
         self.uri = uri
 
-    def register(self, model: str, run_id: str, training_id: str, *, tags: dict[str, Any]) -> int:
-        assert run_id == f"run-{training_id}"
-        return 10 + int(tags["version"])
+    def run_tags(self, run_id: str) -> dict[str, str]:
+        return {"training_id": run_id.removeprefix("run-")} if run_id.startswith("run-") else {}
+
+    def run_url(self, run_id: str) -> str:
+        return f"http://mlflow/{run_id}"
+
+    def register(self, model: str, run_id: str, training_id: str, *, tags: dict[str, Any] | None = None) -> int:
+        assert run_id == (f"run-{training_id}" if tags else training_id)
+        return 10 + int((tags or {"version": 80})["version"])
 
     def heal_aliases(self, model: str, wanted: dict[str, int | None]) -> None:
         self.given.setdefault(model, {}).update(wanted)
@@ -37,7 +45,7 @@ class Aliases:
 class Down(Aliases):
     """MLflow on a day on which it does not answer."""
 
-    def register(self, model: str, run_id: str, training_id: str, *, tags: dict[str, Any]) -> int:
+    def register(self, model: str, run_id: str, training_id: str, *, tags: dict[str, Any] | None = None) -> int:
         raise TransientError("MLflow, registering: it does not answer")
 
 
@@ -107,6 +115,25 @@ def test_a_rollback_is_done_while_mlflow_does_not_answer(
     assert execute(back, context("back"))["version"] == 1
     assert "Could not copy to MLflow's aliases who serves alone" in caplog.text
     assert ledger.champion("alone").version == 1
+
+
+def test_a_registration_gives_the_stores_number_and_mlflows_beside(store: Store) -> None:
+    serve(store, "boats", 1)
+    moment = datetime(2011, 8, 1, tzinfo=UTC)
+    Trainings(store).start("boats-2", "boats", "x", moment, spec_digest="s", workspace="w", inputs={}, seed=7)
+    Trainings(store).finish("boats-2", run_id="run-boats-2", trained_through=moment, training_set="s", bundle="b")
+    ours = MlflowRegisterOperator(task_id="t", model="boats", run_id="run-boats-2")
+    with pytest.raises(AirflowFailException, match="training boats-2 must be one that the gate accepted"):
+        execute(ours, context("t"))
+    Decisions(store).record("gate", "boats", "x", moment, verdict="accept", key="gate:boats-2")
+    for _ in range(2):
+        done = execute(ours, context("t"))
+        assert done == {"model": "boats", "version": 2, "mlflow_version": 12, "run_id": "run-boats-2"}
+    assert ours.made == {"mlflow_run": "http://mlflow/run-boats-2"}
+    theirs = MlflowRegisterOperator(task_id="t", model="boats", run_id="abc")
+    assert execute(theirs, context("t")) == {
+        "model": "boats", "version": None, "mlflow_version": 90, "run_id": "abc",
+    }  # fmt: skip
 
 
 def test_what_the_ledger_does_not_allow_fails_with_its_reason(store: Store, ledger: Ledger) -> None:

@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 from drill_world import DEPLOY, THIRD, TRAIN, Run, World
+from sqlalchemy import update
 
 from evergreen.steps.contract import StepResult
 from evergreen.store.decisions import Decision, Decisions
 from evergreen.store.ledger import Ledger
 from evergreen.store.requests import Requests
+from evergreen.store.schema import decisions
 
 GATE = {"min_rows": 50, "tolerance": 0.0}
 WEAK, MIDDLE, STRONG, STRONGER = (2, 1), (31, 1), (31, 4), (7, 20)
@@ -184,3 +186,15 @@ def test_what_moves_between_verification_and_promotion_ends_it(world: World) -> 
     assert "was to follow seq 2, but seq 3 stands" in str(started.step("roll_out").skip)
     assert serving(world, model)[-1] == ("promote", 1)
     assert [each.ledger_seq for each in gates(world, model, of=run)] == [1, 2]
+
+
+def test_a_verdict_of_an_earlier_release_that_knows_no_number_is_made_again(world: World) -> None:
+    model = declare(world, None, WEAK)
+    run = trained(world, model, WEAK)
+    with world.store.transaction() as connection:
+        connection.execute(update(decisions).where(decisions.c.resource == model).values(ledger_seq=None))
+    assert deploy(world, model)["settle"].event == {"version": 1, "seq": 1}
+    assert [(each.verdict, each.ledger_seq) for each in gates(world, model, of=run)] == [
+        ("accept", None),
+        ("accept", 0),
+    ]
