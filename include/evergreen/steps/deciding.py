@@ -136,7 +136,7 @@ def gather(ctx: StepContext) -> PolicyInputs:
         if model.retraining.upstream
         else None,
         tables=tuple(f"{name}@{number}" for name, number in tables.versions(ctx, model).items()),
-        last_request_as_of=max((request.as_of_time for request in requests), default=None),
+        last_request_as_of=max((each.as_of_time for each in requests if each.as_of_time <= end), default=None),
         open_requests=sum(request.state in ("open", "claimed") for request in requests),
         min_rows=model.gate.min_rows,
     )
