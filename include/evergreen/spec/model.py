@@ -177,8 +177,10 @@ class Drift(Frozen):
     """Drift by effect size, never by a bare p-value.
 
     Attributes:
-        threshold: Effect size of one column (Jensen-Shannon distance, 0 to 1) from which it counts as drifted.
-        share: Share of the columns that must drift for the window to count.
+        threshold: Effect size of one column (Jensen-Shannon distance to base 2 without what sampling brings about, 0
+            to 1) from which it counts as drifted.
+        share: Share of the columns that must drift for the window to count; where so many have lost their values, it
+            is broken data and not judged.
         min_rows: Fewer rows on either side is "cannot judge".
         windows: ``(k, n)``: k of the last n windows must count before drift is a cause.
         sample: At most so many rows of each side are compared.
@@ -215,14 +217,14 @@ class Monitoring(Frozen):
 
 
 class Retraining(Frozen):
-    """Which causes ask for a new training; an absent one never does.
+    """Which causes ask for a new training; an absent one never does. What a request was made of asks no second time.
 
     Attributes:
         drift: Whether drift (see monitoring) is a cause.
         decay: Relative loss of the metric against what the champion had at its gate, such as 0.1.
-        new_rows: New rows of the label's dataset since the champion's training.
+        new_rows: New rows of the label's dataset since the champion's training, or since the last request for them.
         new_labels: New labelled rows since then.
-        every: Age, in data time, of the champion's training.
+        every: Age, in data time, of the champion's training, or of the calendar's last request.
         code: Whether changed files of the model are a cause.
         upstream: Whether rows that changed below what the champion was trained on are a cause.
         cool_down: Least data time between two requests (a first champion and a person's wish are exempt).
