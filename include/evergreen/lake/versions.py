@@ -20,7 +20,8 @@ KEYS = ("_row_id", "_row_hash", "_event_time", "_known_at", "_as_of", "_commit",
 """All that is decided by."""
 
 # `cutoff` is what an incoming row may be compared with: all that was known by the end of its run's interval, or, where
-# the source itself says when a row was known, by that row's own instant.
+# the source itself says when a row was known, by that row's own instant; and what its own key said, which a rebuilt
+# history dates later than the key.
 _NEW = """
 with incoming as (
     select pos, _row_id, _row_hash, _deleted, _known_at, _as_of,
@@ -30,7 +31,8 @@ with incoming as (
     select i.pos, arg_max(p._row_hash, (p._known_at, p._as_of, p._commit)) as _row_hash,
            arg_max(p._deleted, (p._known_at, p._as_of, p._commit)) as _deleted, max(p._known_at) as _known_at
     from incoming i join stored p on p._row_id = i._row_id
-        and (p._known_at < i.cutoff or (p._known_at = i.cutoff and p._as_of <= i._as_of))
+        and (p._known_at < i.cutoff or (p._known_at = i.cutoff and p._as_of <= i._as_of)
+             or (not $source and p._as_of = i._as_of))
     group by i.pos
 )
 select i.pos,

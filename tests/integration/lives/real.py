@@ -136,11 +136,16 @@ class Real:
         )  # fmt: skip
         trainings.finish(training, run_id=training, trained_through=at, training_set=training, bundle=training)
         number = trainings.adopt(training)
-        Decisions(store).record(
-            kind="gate", resource=MODEL, as_of=key, as_of_time=at, verdict="accept", key=gate_key(training),
-            version=number,
-        )  # fmt: skip
+        self._accept(training, key, number)
         return True
+
+    def _accept(self, training: str, key: str, number: int) -> None:
+        """What the gate says: bound to the ledger's number, so that it is said anew before a promotion."""
+        seq = self.ledger.seq(MODEL)
+        Decisions(self.world.store).record(
+            kind="gate", resource=MODEL, as_of=key, as_of_time=parse_key(key, "UTC"), verdict="accept",
+            key=gate_key(training, seq), version=number, figures={"memory": 3}, ledger_seq=seq,
+        )  # fmt: skip
 
     @do.register
     def _promote(self, act: acts.Promote) -> bool:
@@ -149,6 +154,7 @@ class Real:
             return False
         candidate = candidate_of(training)
         assert candidate is not None
+        self._accept(training.training_id, training.as_of, candidate.version)
         return self._acted(
             lambda: promote(
                 self.world.store, candidate, expected_seq=self.ledger.seq(MODEL), actor="evergreen", reason="a life"

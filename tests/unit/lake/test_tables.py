@@ -79,17 +79,17 @@ def test_corrected_row_wins_although_its_derived_known_time_is_the_old_one(table
     table.append_versions(events([(1, 0.1, "right")]), tag="", until=day(1))
     table.append_versions(events([(1, 0.1, "best")]), tag="", until=day(1), changed_known_at=day(0.5))
     assert values(table.read()) == [(1, "best")]
-    assert table.read_versions().column("_known_at").to_pylist() == [day(0.1), day(1), day(1)]
+    assert table.read_versions().column("_known_at").to_pylist() == [day(0.1), day(1)], "of an instant the last counts"
     assert values(table.read(known_by=day(0.9))) == [(1, "wrong")]
 
 
 def test_run_of_an_old_interval_is_judged_by_what_was_known_then(table: Table) -> None:
-    table.append_versions(events([(1, 0.1, "a")]), tag="", until=day(1))
-    table.append_versions(events([(1, 0.1, "b")]), tag="", until=day(3))
-    late_twin = events([(1, 0.1, "a")])
+    table.append_versions(events([(1, 0.1, "a")], as_of="1"), tag="", until=day(1))
+    table.append_versions(events([(1, 0.1, "b")], as_of="3"), tag="", until=day(3))
+    late_twin = events([(1, 0.1, "a")], as_of="2")
     assert table.append_versions(late_twin, tag="", until=day(2)).unchanged == 1
-    assert table.append_versions(events([(1, 0.1, "c")]), tag="", until=day(2)).appended == 1
-    assert table.append_versions(events([(1, 0.1, "c")]), tag="", until=day(2)).unchanged == 1
+    assert table.append_versions(events([(1, 0.1, "c")], as_of="2"), tag="", until=day(2)).appended == 1
+    assert table.append_versions(events([(1, 0.1, "c")], as_of="2"), tag="", until=day(2)).unchanged == 1
     assert [values(table.read(known_by=day(k)))[0][1] for k in (1, 2, 3)] == ["a", "c", "b"]
 
 

@@ -58,11 +58,12 @@ class Model:
         return len(fresh), unchanged, len(graves)
 
     def told(self) -> list[Version]:
-        """The versions that say something else than the one before them."""
+        """The versions that were ever seen and say something else than the one before them."""
         found = []
         for row in range(4):
             before: Version | None = None
-            for each in sorted((v for v in self.versions if v.row == row), key=lambda v: (v.known, v.commit)):
+            last = {v.known: v for v in sorted(self.versions, key=lambda v: v.commit) if v.row == row}
+            for each in sorted(last.values(), key=lambda v: v.known):
                 if before is None or (each.deleted, each.value) != (before.deleted, before.value):
                     found.append(each)
                 before = each
