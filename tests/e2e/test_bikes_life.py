@@ -44,9 +44,9 @@ class Lived:
 
 
 @pytest.fixture(scope="module")
-def lived(world: World, data_dir: Path) -> Lived:
+def lived(world: World, bikes_csv: Path) -> Lived:
     """All 24 months, each with a hundred requests to the gateway."""
-    bikes, declared = Bikes(data_dir / "bike_sharing/hour.csv"), load(world.workspace)
+    bikes, declared = Bikes(bikes_csv), load(world.workspace)
     traffic = Counting(bikes, declared, world.workspace, world.settings, world.store)
     life = Life(bikes, declared, world.api, world.store, Path(world.settings.landing), traffic, print)
     for key in bikes.keys:
