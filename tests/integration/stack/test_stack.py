@@ -96,7 +96,7 @@ def test_the_environment_serves_the_library(stack: Stack) -> None:
 
 
 def connections(process: psutil.Process) -> list[Any]:
-    """What a process listens on; PostgreSQL is asked itself elsewhere where root may not look into its process."""
+    """What a process listens on; PostgreSQL, into which root may not look, is asked itself elsewhere."""
     try:
         return process.net_connections(kind="inet")
     except psutil.AccessDenied:
