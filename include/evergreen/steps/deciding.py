@@ -40,7 +40,7 @@ def decide(ctx: StepContext) -> Outcome:
         key=ctx.key,
         historic=decision.verdict == "historic",
     )
-    log.info("Retraining of %s as of %s: %s (%s)", ctx.name, ctx.as_of, decision.verdict, "; ".join(decision.reasons))
+    log.info("Retraining of %s as of %s: %s", ctx.name, ctx.as_of, decision.verdict)
     if decision.verdict != "retrain":
         return Outcome({"verdict": decision.verdict, "reasons": decision.reasons})
     request = Requests(ctx.store).open(

@@ -95,7 +95,8 @@ def roll_out(ctx: StepContext) -> Outcome:
             )
         time.sleep(0.2)
     log.info("Rolled out %s version %s (seq %d) to %d gateway(s)", ctx.name, entry.version, entry.seq, len(live))
-    return Outcome({"version": entry.version, "seq": entry.seq, "gateways": len(live), "as_of": entry.as_of})
+    done = {"version": entry.version, "seq": entry.seq, "gateways": len(live), "as_of": entry.as_of}
+    return Outcome(done, links=bundles.run_link(ctx, entry.version))
 
 
 def settle(ctx: StepContext) -> Outcome:
@@ -120,7 +121,7 @@ def settle(ctx: StepContext) -> Outcome:
                 f"the store says {serving}"
             )
         event["gateway_serves"] = answered
-    return Outcome(event, event=event)
+    return Outcome(event, event=event, links=bundles.run_link(ctx, serving))
 
 
 def _passed_over(ctx: StepContext) -> Candidate | None:

@@ -84,7 +84,7 @@ def _evaluate(ctx: StepContext) -> Outcome:
         historic=Ledger(ctx.store).is_historic(ctx.name, training.as_of_time),
     )
     verdict, reasons = stood.verdict, list(stood.reasons)  # a training is judged once
-    log.info("Gate of %s as of %s: %s (%s)", ctx.name, training.as_of, verdict, "; ".join(reasons))
+    log.info("Gate of %s as of %s: %s", ctx.name, training.as_of, verdict)
     if verdict != "accept":
         Requests(ctx.store).answer(
             ctx.inp.inputs["claim"]["requests"],
