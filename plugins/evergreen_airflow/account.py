@@ -13,29 +13,37 @@ from evergreen_airflow.links import LINKS, REPORT
 WIDTH = 110
 """Characters of a line: a longer one scrolls sideways in Airflow's pages."""
 
-_REPORT_PATH = re.compile(r"\breports/[\w=+.:/-]+\.html\b")
+_REPORT_PATH = re.compile(r"(?<![\w/])reports/[\w=+.:/-]+\.html\b")
 _DIGEST = re.compile(r"[0-9a-f]{32,}")
+_PARTS = re.compile(r";\s|\n")
 _WORDS = {True: "yes", False: "no", None: "none"}
+_VERDICTS = ("verdict", "drift")
+_REASONS = ("reasons", "reason")
 
 
 def account(result: StepResult) -> list[str]:
     """A step's result for people, line by line; what only other steps read (staged tables, digests) is left out."""
-    output = dict(result.output)
-    lines = [] if result.skip is None else [f"Nothing to do: {part}" for part in sentences(result.skip)[:1]]
-    reasons = [] if result.skip is None else sentences(result.skip)[1:]
-    for name in ("verdict", "drift"):
-        if name in output and not isinstance(output[name], Mapping):
-            lines.append(f"{name.capitalize()}: {_word(output.pop(name))}")
-    reasons += [*output.pop("reasons", ()), *filter(None, [output.pop("reason", None)])]
-    lines += [f"- {reason}" for reason in reasons]
-    lines += _figures(output)
-    lines += [f"{LINKS[kind].name}: {LINKS[kind].address(to)}" for kind, to in result.links.items() if kind in LINKS]
-    return [each for line in lines for each in _wrapped(addressed(line))]
+    lines: list[str] = []
+    if result.skip is not None:
+        first, *others = _PARTS.split(addressed(result.skip))
+        lines += [f"Nothing to do: {first}", *(f"* {line}" for line in others)]
+    lines += [f"{name.capitalize()}: {_word(each)}" for name, each in result.output.items() if _is_verdict(name, each)]
+    lines += [f"* {addressed(reason)}" for name in _REASONS for reason in _listed(result.output.get(name))]
+    lines += _figures(result.output)
+    links = [f"{LINKS[kind].name}: {LINKS[kind].address(to)}" for kind, to in result.links.items() if kind in LINKS]
+    return [part for line in lines for part in _wrapped(line)] + links
 
 
-def sentences(message: str) -> list[str]:
-    """A message of several reasons, which the library parts by semicolons, as its parts."""
-    return [part.strip() for part in re.split(r";\s|\n", message) if part.strip()]
+def paragraphs(message: str) -> list[str]:
+    """A message as lines: the library parts its reasons by semicolons; paths of reports become addresses."""
+    parts = [part for each in _PARTS.split(addressed(message)) for part in _wrapped(each.strip())]
+    return parts or [message]
+
+
+def report_in(message: str) -> str | None:
+    """The lake's path of the report that a message names, if it names one."""
+    found = _REPORT_PATH.search(message)
+    return None if found is None else found[0]
 
 
 def addressed(text: str) -> str:
@@ -44,32 +52,39 @@ def addressed(text: str) -> str:
 
 
 def _figures(output: Mapping[str, Any]) -> Iterator[str]:
-    plain = {name: value for name, value in output.items() if _is_figure(value)}
-    if plain:
-        yield _said(plain)
-    for name, value in output.items():
-        if isinstance(value, Mapping):
-            kept = {key: each for key, each in value.items() if _is_figure(each)}
-            if kept:
-                yield f"{_name(name)}: {_said(kept)}"
-            for entries in (each for each in value.values() if isinstance(each, list)):
-                yield from (f"- {_said(entry)}" for entry in entries if isinstance(entry, Mapping))
-
-
-def _is_figure(value: object) -> bool:
-    if isinstance(value, str):
-        return "/" not in value and _DIGEST.fullmatch(value) is None
-    if isinstance(value, list):
-        return bool(value) and all(isinstance(each, bool | int | float | str) for each in value)
-    return value is None or isinstance(value, bool | int | float)
+    """Plain figures in one line; those of a group in a line with its name (yes and no first), its entries below."""
+    plain = {name: value for name, value in output.items() if name not in _REASONS and not _is_verdict(name, value)}
+    if said := _said(plain):
+        yield said
+    for name, group in output.items():
+        if isinstance(group, Mapping):
+            if said := _said(dict(sorted(group.items(), key=lambda item: not isinstance(item[1], bool)))):
+                yield f"{_plain_name(name).capitalize()}: {said}"
+            entries = [entry for each in group.values() if isinstance(each, list) for entry in each]
+            yield from (f"* {_said(entry)}" for entry in entries if isinstance(entry, Mapping))
 
 
 def _said(figures: Mapping[str, Any]) -> str:
-    return ", ".join(f"{_name(name)} {_word(value)}" for name, value in figures.items() if _is_figure(value))
+    kept = {name: value for name, value in figures.items() if _is_figure(value)}
+    return ", ".join(f"{_plain_name(name)} {_word(value)}" for name, value in kept.items())
 
 
-def _name(name: str) -> str:
-    return name.replace("_", " ")
+def _is_verdict(name: str, value: object) -> bool:
+    return name in _VERDICTS and not isinstance(value, Mapping)
+
+
+def _is_figure(value: object) -> bool:
+    if isinstance(value, list):
+        return bool(value) and all(isinstance(each, bool | int | float | str) for each in value)
+    if isinstance(value, str):
+        return bool(value) and "/" not in value and _DIGEST.fullmatch(value) is None
+    return value is None or isinstance(value, bool | int | float)
+
+
+def _listed(reasons: object) -> list[str]:
+    if isinstance(reasons, list):
+        return [str(reason) for reason in reasons]
+    return [reasons] if isinstance(reasons, str) and reasons else []
 
 
 def _word(value: Any) -> str:
@@ -80,5 +95,10 @@ def _word(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
+def _plain_name(name: str) -> str:
+    return name.replace("_", " ")
+
+
 def _wrapped(line: str) -> list[str]:
+    """Lines that need no scrolling; an address is never parted from its beginning or within."""
     return textwrap.wrap(line, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)

@@ -34,6 +34,11 @@ class DataClockTimetable(CronPartitionTimetable):
         super().__init__(cron, timezone=timezone, run_offset=0)
         self.cron, self.zone, self.start = cron, timezone, start.astimezone(UTC)
 
+    @property
+    def summary(self) -> str:
+        """What the pages show as the schedule: in whose time the expression is read, too."""
+        return f"{self.cron} {self.zone}"
+
     def serialize(self) -> dict[str, Any]:
         """The arguments, as JSON."""
         return {"cron": self.cron, "timezone": self.zone, "start": self.start.isoformat()}

@@ -48,7 +48,7 @@ def test_a_wrong_partition_key_fails_at_once_and_says_what_is_a_right_one(grown:
     said = grown.refusal("awaited.ingest", partition_key="yesterday", conf={})
     assert "Partition key: 'yesterday' is not an ISO date or date-time." in said
     said = grown.refusal("awaited.ingest", partition_key="2024-02-15", conf={})
-    assert "2024-02-15 is not an instant of the schedule '0 0 1 * *' in UTC; beside it are" in said
+    assert "2024-02-15 is not an instant of the schedule '0 0 1 * *' in UTC, which has 2024-02-01 and" in said
     said = grown.refusal("awaited.ingest", partition_key="2024-02-01T00:00", conf={})
     assert "2024-02-01T00:00 is written 2024-02-01 by the schedule '0 0 1 * *' in UTC." in said
     said = failure(grown, "calm.monitor", "monitor", partition_key="2024-02-15")

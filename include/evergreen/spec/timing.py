@@ -123,7 +123,7 @@ def instant_of(cron: str, timezone: str, key: str) -> datetime:
     if not _has(cron, timezone, moment):
         beside = [find(cron, timezone, moment) for find in (previous_instant, next_instant)]
         names = " and ".join(key_of(cron, timezone, each) for each in beside)
-        raise ValueError(f"{key} is not an instant of {whose}; beside it are {names}")
+        raise ValueError(f"{key} is not an instant of {whose}, which has {names} beside it")
     if key_of(cron, timezone, moment) != key:
         wall = datetime.fromisoformat(key)
         meant = [moment] if wall.tzinfo else {moment, *_read_as(wall, ZoneInfo(timezone))}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+from evergreen.steps import bundles
 from evergreen.steps.context import StepContext
 from evergreen.steps.contract import Outcome, Step
 
@@ -23,7 +24,7 @@ def act(ctx: StepContext) -> Outcome:
     heal_aliases(ctx.store, ctx.tracking, ctx.name)
     log.info("%s: %s by %s gave version %s (seq %d)", ctx.name, wish.action, ctx.inp.actor, entry.version, entry.seq)
     event = {"action": wish.action, "version": entry.version, "seq": entry.seq}
-    return Outcome(event, event=event)
+    return Outcome(event, event=event, links=bundles.run_link(ctx, entry.version))
 
 
 def _withdraw(ctx: StepContext, request: int, reason: str) -> Outcome:

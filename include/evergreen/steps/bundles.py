@@ -56,6 +56,14 @@ def training_of(ctx: StepContext, version: int) -> Finished:
     return _finished(Trainings(ctx.store).by_version(ctx.name, version), f"{ctx.name} version {version}")
 
 
+def run_link(ctx: StepContext, version: int | None) -> dict[str, str]:
+    """The link to the MLflow run that made a version; empty where there is none."""
+    from evergreen.store.trainings import Trainings
+
+    found = None if version is None else Trainings(ctx.store).by_version(ctx.name, version)
+    return {} if found is None or found.run_id is None else {"mlflow_run": ctx.tracking.run_url(found.run_id)}
+
+
 def training(ctx: StepContext, training_id: str) -> Finished:
     """A finished training by its id.
 

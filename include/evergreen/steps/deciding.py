@@ -55,8 +55,6 @@ def decide(ctx: StepContext) -> Outcome:
         )
     verdict, reasons = stood.verdict, list(stood.reasons)
     log.info("Retraining of %s as of %s: %s", ctx.name, ctx.as_of, verdict)
-    for reason in reasons:
-        log.info("%s", reason)
     if verdict != "retrain":
         return Outcome({"verdict": verdict, "reasons": reasons})
     request = Requests(ctx.store).open(

@@ -95,7 +95,8 @@ def roll_out(ctx: StepContext) -> Outcome:
         return Outcome(skip=f"version {candidate.version} of {ctx.name} is not promoted: {error}")
     live = _followed(ctx, entry)
     log.info("Rolled out %s version %s (seq %d) to %d gateway(s)", ctx.name, entry.version, entry.seq, len(live))
-    return Outcome({"version": entry.version, "seq": entry.seq, "gateways": len(live), "as_of": entry.as_of})
+    done = {"version": entry.version, "seq": entry.seq, "gateways": len(live), "as_of": entry.as_of}
+    return Outcome(done, links=bundles.run_link(ctx, entry.version))
 
 
 def _followed(ctx: StepContext, entry: Promotion) -> list[Gateway]:
@@ -165,7 +166,7 @@ def settle(ctx: StepContext) -> Outcome:
                 f"the store says {serving}.{faults}"
             )
         event["gateway_serves"] = answered
-    return Outcome(event, event=event)
+    return Outcome(event, event=event, links=bundles.run_link(ctx, serving))
 
 
 def _passed_over(ctx: StepContext) -> Candidate | None:

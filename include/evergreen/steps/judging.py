@@ -125,7 +125,7 @@ def _judge(ctx: StepContext, made: bundles.Finished, entries: Sequence[Promotion
         too_close=judged.too_close,
     )
     stood = _record(ctx, training, decide(inputs), entries, list(against))
-    log.info("Gate of %s as of %s: %s (%s)", ctx.name, training.as_of, stood.verdict, "; ".join(stood.reasons))
+    log.info("Gate of %s as of %s: %s", ctx.name, training.as_of, stood.verdict)
     return stood
 
 

@@ -19,7 +19,9 @@ from evergreen.settings import Settings
 from evergreen.spec.base import NAME_PATTERN
 from evergreen.steps.contract import Kind, RunRef, StepInput, StepResult, run_step
 from evergreen.steps.run import open_run
-from evergreen_airflow.account import account, addressed, sentences
+from evergreen_airflow.account import account, addressed, paragraphs, report_in
+from evergreen_airflow.known_warnings import without_known
+from evergreen_airflow.links import REPORT
 from evergreen_airflow.waiting import next_pause
 
 if TYPE_CHECKING:
@@ -75,11 +77,10 @@ class StepOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Runs the step and returns its output, small JSON, for the tasks after it."""
         try:
-            result = self._run(context, Settings.from_env())
+            with without_known():
+                result = self._run(context, Settings.from_env())
         except UserError as error:
-            for line in sentences(addressed(str(error))):
-                log.error("%s", line)
-            raise AirflowFailException(addressed(str(error))) from None
+            self._fail(error)
         except NotReady as error:
             self._wait(context, error)
         except Superseded as error:
@@ -120,6 +121,14 @@ class StepOperator(BaseOperator):
             ),
             settings,
         )
+
+    def _fail(self, error: UserError) -> NoReturn:
+        """Says what is wrong in lines, keeps the link to the report that says more, and fails without retries."""
+        page = report_in(str(error))
+        self.made = {} if page is None else {REPORT.kind: page}
+        for line in paragraphs(str(error)):
+            log.error("%s", line)
+        raise AirflowFailException(addressed(str(error))) from None
 
     def _skip(self, context: Context, reason: str) -> NoReturn:
         context["ti"].xcom_push(key="skipped", value=reason[: XCOM_LIMIT_BYTES // 4])

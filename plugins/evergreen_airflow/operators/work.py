@@ -16,7 +16,7 @@ class SourceReadOperator(StepOperator):
     ui_color = "#e6eef7"
 
 
-class GreatExpectationsValidateOperator(GreatExpectations, StepOperator):
+class GreatExpectationsOperator(GreatExpectations, StepOperator):
     """Runs a dataset's expectations; rows that break one go to quarantine, a broken whole stops the run."""
 
 
@@ -32,7 +32,7 @@ class FeatureBuildOperator(StepOperator):
     ui_color = "#e6eef7"
 
 
-class PerformanceMonitorOperator(StepOperator):
+class PerformanceOperator(StepOperator):
     """Scores a period with what served, and measures it on the labels that have come."""
 
     ui_color = "#f3eccb"
@@ -64,7 +64,7 @@ class GateOperator(StepOperator):
     ui_color = "#eadcf5"
 
 
-class MlflowRegisterCandidateOperator(Mlflow, StepOperator):
+class MlflowVersionOperator(Mlflow, StepOperator):
     """Registers an accepted candidate as a version, one per training."""
 
 

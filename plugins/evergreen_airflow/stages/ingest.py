@@ -10,7 +10,7 @@ from evergreen.spec.dataset import Dataset
 from evergreen_airflow import assets
 from evergreen_airflow.operators.work import (
     DeltaPublishOperator,
-    GreatExpectationsValidateOperator,
+    GreatExpectationsOperator,
     SourceReadOperator,
 )
 from evergreen_airflow.stages.frame import Work, stage_dag
@@ -32,7 +32,7 @@ def ingest(dataset: Dataset, *, start: datetime, broken: bool = False) -> DAG:
     """
     work = (
         Work("read", SourceReadOperator, wait_timeout=dataset.source.wait_timeout),
-        Work("validate", GreatExpectationsValidateOperator),
+        Work("validate", GreatExpectationsOperator),
         Work("publish", DeltaPublishOperator, outlet=assets.table(dataset.name), trigger_rule="none_failed"),
     )
     return stage_dag(

@@ -13,7 +13,7 @@ from evergreen.spec.model import Model
 from evergreen_airflow import assets
 from evergreen_airflow.operators.work import (
     EvidentlyDriftOperator,
-    PerformanceMonitorOperator,
+    PerformanceOperator,
     RetrainingPolicyOperator,
     RetrainingRequestOperator,
 )
@@ -46,7 +46,7 @@ def monitor(
         model,
         "monitor",
         (
-            Work("monitor", PerformanceMonitorOperator),
+            Work("monitor", PerformanceOperator),
             Work("report", EvidentlyDriftOperator),
             Work("decide", RetrainingPolicyOperator),
             Work("ring", RetrainingRequestOperator, takes=("decide",), outlet=assets.retrain_request(model.name)),

@@ -10,8 +10,8 @@ from evergreen.spec.model import Model
 from evergreen_airflow import assets
 from evergreen_airflow.operators.work import (
     GateOperator,
-    MlflowRegisterCandidateOperator,
     MlflowTrainOperator,
+    MlflowVersionOperator,
     RetrainingRequestOperator,
 )
 from evergreen_airflow.stages.frame import Work, stage_dag
@@ -37,7 +37,7 @@ def train(model: Model, *, broken: bool = False) -> DAG:
             Work("claim", RetrainingRequestOperator),
             Work("train", MlflowTrainOperator, time_limit=timedelta(hours=12)),
             Work("evaluate", GateOperator, time_limit=timedelta(hours=3)),
-            Work("register", MlflowRegisterCandidateOperator, outlet=assets.candidate(model.name)),
+            Work("register", MlflowVersionOperator, outlet=assets.candidate(model.name)),
         ),
         broken=broken,
         doc=DOC,

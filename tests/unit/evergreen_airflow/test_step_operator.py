@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import warnings
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +13,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowRescheduleExcept
 from evergreen.errors import DataError, NotReady, SpecErrors, Superseded, TransientError, UserError
 from evergreen.steps.contract import StepInput, StepResult
 from evergreen.steps.run import Run
-from evergreen_airflow.links import MlflowRunLink, ReportLink
+from evergreen_airflow.links import LINKS, MlflowRunLink, ReportLink
 from evergreen_airflow.operators import step as module
 from evergreen_airflow.operators.step import StepOperator
 
@@ -215,8 +216,8 @@ def test_only_identifiers_are_kept_on_the_operator(name: str) -> None:
 def test_links_lead_to_what_the_step_made(steps: Steps) -> None:
     made = {"mlflow_run": "http://127.0.0.1:5000/#/runs/1", "report": "reports/bike_demand/2011-04-01T06:00/drift.html"}
     steps.outcome = StepResult(key="k", as_of="2011-04-01", links=made)
-    task = operator(extra_links=(MlflowRunLink(), ReportLink()))
-    links = {link.name: link for link in task.operator_extra_links}
+    task = operator()
+    links = {link.name: link for link in LINKS.values()}
     assert [link.get_link(task, ti_key=None) for link in links.values()] == ["", ""]
     execute(task, context())
     assert links["MLflow run"].get_link(task, ti_key=None) == made["mlflow_run"]
@@ -227,3 +228,47 @@ def test_links_lead_to_what_the_step_made(steps: Steps) -> None:
 def test_a_link_is_never_a_script_or_a_path_outside_the_reports() -> None:
     assert MlflowRunLink().href("javascript:alert(1)") == ""
     assert ReportLink().href("tables/x") == ""
+
+
+def test_a_failed_check_keeps_its_report_and_says_its_reasons_in_lines(
+    steps: Steps, caplog: pytest.LogCaptureFixture
+) -> None:
+    page = "reports/rides/2011-04-01/validation-ab.html"
+    steps.outcome = DataError(
+        "rides as of 2011-04-01", "temp must be low: got 7; 9 of 10 rows were set aside", remedy=f"See {page}."
+    )
+    task = operator()
+    with (
+        caplog.at_level("ERROR"),
+        pytest.raises(AirflowFailException, match=r"/evergreen/reports/rides/2011-04-01/valid"),
+    ):
+        execute(task, context())
+    assert task.made == {"report": page}
+    assert [record.message for record in caplog.records][:2] == [
+        "rides as of 2011-04-01 temp must be low: got 7",
+        f"9 of 10 rows were set aside. See {ReportLink().address(page)}.",
+    ]
+
+
+def test_the_log_tells_the_result_line_by_line(steps: Steps, caplog: pytest.LogCaptureFixture) -> None:
+    output = {"verdict": "not_needed", "reasons": ["no window drifted", "loss +0.1%"], "rows": 7}
+    steps.outcome = StepResult(key="k", as_of="2011-04-01", output=output)
+    with caplog.at_level("INFO", logger=module.__name__):
+        execute(operator(), context())
+    told = [record.message for record in caplog.records if record.name == module.__name__][1:]
+    assert told == ["Verdict: not_needed", "* no window drifted", "* loss +0.1%", "rows 7"]
+
+
+def test_a_known_warning_of_a_library_is_not_said_while_a_step_runs(
+    steps: Steps, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
+    def noisy(inp: StepInput, settings: Any) -> StepResult:
+        warnings.warn_explicit(
+            "invalid value encountered in divide", RuntimeWarning, "x.py", 1, "numpy.lib._function_base_impl"
+        )
+        warnings.warn_explicit("something else", RuntimeWarning, "x.py", 1, "numpy.lib._function_base_impl")
+        return StepResult(key="k", as_of="2011-04-01")
+
+    monkeypatch.setattr(module, "run_step", noisy)
+    execute(operator(), context())
+    assert [str(each.message) for each in recwarn.list] == ["something else"]

@@ -85,6 +85,8 @@ def _preload() -> None:
                 importlib.import_module(name)
             except Exception:
                 log.exception("Preloading %s failed", name)
+    # Airflow warns before a task begins; those who fork from here have the list of what is known already.
+    importlib.import_module("evergreen_airflow.known_warnings").ignore_known()
     gc.freeze()  # keeps the collector of each fork from copying the shared pages
     gc.enable()
 
