@@ -59,10 +59,11 @@ class AirflowApi:
 
         Airflow reads the clock of the instants that it is given in the timetable's zone, whatever offset they name.
         """
+        clock = [datetime.fromisoformat(key).replace(tzinfo=None).isoformat() for key in (first, last)]
         body = {
             "dag_id": dag,
-            "from_date": f"{datetime.fromisoformat(first).isoformat()}Z",
-            "to_date": f"{datetime.fromisoformat(last).isoformat()}Z",
+            "from_date": f"{clock[0]}Z",
+            "to_date": f"{clock[1]}Z",
             "max_active_runs": max_active_runs,
             "run_backwards": False,
             "dag_run_conf": {},

@@ -5,12 +5,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+<<<<<<< HEAD
 from airflow.sdk import DAG, Asset, AssetAny
+=======
+from airflow.sdk import DAG, Asset, AssetAll
+from airflow.serialization.serialized_objects import DagSerialization
+>>>>>>> wp/keys
 
 from evergreen.spec.dataset import Dataset
 from evergreen.spec.loading import Workspace, load
 from evergreen.spec.model import Model
 from evergreen_airflow import assets
+from evergreen_airflow.operators.evidently_report import EvidentlyReportOperator
+from evergreen_airflow.operators.great_expectations_check import GreatExpectationsCheckOperator
+from evergreen_airflow.operators.mlflow_promote import MlflowPromoteOperator
+from evergreen_airflow.operators.mlflow_register import MlflowRegisterOperator
+from evergreen_airflow.operators.mlflow_rollback import MlflowRollbackOperator
+from evergreen_airflow.operators.step import StepOperator
+from evergreen_airflow.plugin import EvergreenPlugin
 from evergreen_airflow.stages.build import build
 from evergreen_airflow.stages.deploy import deploy
 from evergreen_airflow.stages.ingest import ingest
@@ -89,6 +101,57 @@ def test_every_step_is_given_the_outputs_of_all_before_it(bikes: Workspace) -> N
         ("claim", ()), ("train", ("claim",)), ("evaluate", ("claim", "train")),
         ("register", ("claim", "train", "evaluate")),
     ]  # fmt: skip
+
+
+OPERATORS = {
+    "read": "SourceReadOperator", "validate": "GreatExpectationsOperator", "publish": "DeltaPublishOperator",
+    "build": "FeatureBuildOperator", "monitor": "PerformanceOperator", "report": "EvidentlyDriftOperator",
+    "decide": "RetrainingPolicyOperator", "ring": "RetrainingRequestOperator", "claim": "RetrainingRequestOperator",
+    "train": "MlflowTrainOperator", "evaluate": "GateOperator", "register": "MlflowVersionOperator",
+    "verify": "CandidateVerifyOperator", "roll_out": "MlflowRollOutOperator", "settle": "MlflowSettleOperator",
+    "act": "MlflowActOperator",
+}  # fmt: skip
+LINKED = {
+    "validate": "Report", "report": "Report", "train": "MLflow run", "register": "MLflow run", "roll_out": "MLflow run",
+    "settle": "MLflow run", "act": "MLflow run",
+}  # fmt: skip
+
+
+def life(bikes: Workspace) -> list[DAG]:
+    model = bikes.models["bike_demand"]
+    watch = monitor(model, bikes.datasets, bikes.views)
+    return [
+        ingest(bikes.datasets["rides"], start=START), build(bikes.views["demand"]), watch, train(model), deploy(model),
+        rollback(model),
+    ]  # fmt: skip
+
+
+def test_every_task_says_by_its_operator_and_links_what_it_does(bikes: Workspace) -> None:
+    every = [task for dag in life(bikes) for task in dag.tasks]
+    assert {task.task_id: type(task).__name__ for task in every} == OPERATORS
+    assert {task.task_id: link.name for task in every for link in task.operator_extra_links} == LINKED
+    for task in every:
+        assert isinstance(task, StepOperator) and task.step == task.task_id
+        assert "execute" not in vars(type(task)) and len(type(task).__name__) <= 26  # what Airflow's graph shows of it
+
+
+def test_operators_of_one_tool_look_alike_in_the_dags_and_alone(bikes: Workspace) -> None:
+    colours = {task.task_id: task.ui_color for dag in life(bikes) for task in dag.tasks}
+    assert colours["validate"] == GreatExpectationsCheckOperator.ui_color
+    assert colours["report"] == EvidentlyReportOperator.ui_color
+    alone = {each.ui_color for each in (MlflowRegisterOperator, MlflowPromoteOperator, MlflowRollbackOperator)}
+    assert {colours[task] for task in ("train", "register", "roll_out", "settle", "act")} == alone
+    assert len({colours["validate"], colours["report"], *alone, colours["publish"]}) == 4
+
+
+def test_airflow_is_told_the_operators_and_that_their_links_are_ours(bikes: Workspace) -> None:
+    told = DagSerialization.to_dict(train(bikes.models["bike_demand"]))["dag"]["tasks"]
+    shown = {each["__var"]["task_id"]: each["__var"] for each in told}
+    assert shown["train"]["task_type"] == "MlflowTrainOperator"
+    assert list(shown["train"]["_operator_extra_links"]) == ["MLflow run"]
+    assert "_operator_extra_links" not in shown["claim"]
+    ours = {type(link) for link in EvergreenPlugin.operator_extra_links}
+    assert {type(link) for dag in life(bikes) for task in dag.tasks for link in task.operator_extra_links} <= ours
 
 
 def test_ingestion_has_the_calendar_of_its_dataset_and_names_the_end_of_the_interval(flights: Workspace) -> None:
