@@ -5,12 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-<<<<<<< HEAD
 from airflow.sdk import DAG, Asset, AssetAny
-=======
-from airflow.sdk import DAG, Asset, AssetAll
 from airflow.serialization.serialized_objects import DagSerialization
->>>>>>> wp/keys
 
 from evergreen.spec.dataset import Dataset
 from evergreen.spec.loading import Workspace, load
