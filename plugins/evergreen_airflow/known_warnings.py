@@ -34,12 +34,6 @@ WARNINGS = (
         Warning,
         "At its import skops asks every module in memory for every ufunc of SciPy by name, Airflow's moved ones too.",
     ),
-    Known(
-        r"invalid value encountered in divide",
-        r"numpy\.lib\._function_base_impl",
-        RuntimeWarning,
-        "Evidently correlates all columns, also those with one value, whose correlation is none; nothing of ours does.",
-    ),
 )
 
 CHATTER = {

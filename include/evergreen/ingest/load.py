@@ -75,18 +75,17 @@ class Raw:
         """The files' columns, without ``__row``."""
         return [name for name in self.batches[0].table.column_names if name != ROW]
 
-    def as_json(self, numbers: Sequence[int]) -> list[str]:
-        """Some well-formed rows, by their numbers in ascending order, as JSON of what the files say."""
+    def as_json(self, numbers: Any) -> list[str]:
+        """Some well-formed rows, by their numbers, as JSON of what the files say."""
         import numpy as np
 
+        asked, back = np.unique(np.asarray(numbers, dtype="int64"), return_inverse=True)
         texts: list[str] = []
-        asked = np.asarray(numbers, dtype="int64")
         for batch in self.batches:
             own = batch.table[ROW].to_numpy()
-            at = np.searchsorted(own, asked)
-            here = (at < len(own)) & (own[np.minimum(at, len(own) - 1)] == asked) if len(own) else at < 0
-            texts += rows_as_json(batch.table.drop_columns([ROW]), at[here].tolist())
-        return texts
+            here = np.flatnonzero(np.isin(own, asked, assume_unique=True))
+            texts += rows_as_json(batch.table.drop_columns([ROW]), here.tolist())
+        return [texts[at] for at in back.tolist()]
 
     def parts_of(self, numbers: Any) -> Any:
         """Of each row number the index of its part, as numpy."""

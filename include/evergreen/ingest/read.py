@@ -12,6 +12,7 @@ from evergreen.ingest import repeated, timeline
 from evergreen.ingest.agree import conform
 from evergreen.ingest.doubles import find_doubles
 from evergreen.ingest.files import file_system, fingerprint_of, locate
+from evergreen.ingest.late import LateRows, Pool
 from evergreen.ingest.load import ROW, Raw, confirm_unchanged, load
 from evergreen.ingest.normalise import is_empty
 from evergreen.ingest.quarantine import Reject, rows_as_json, to_table
@@ -40,6 +41,7 @@ class Read:
             all records of all files, from 0; null where ``select`` keeps no trace). A column of a type that nobody
             declared and without a value is of type null.
         quarantined: Rows set aside (``quarantine.schema``).
+        late: How many of them lie below what the run covers and came too late for every run (``late.LateRows``).
         superseded: Doubles within the run that another row of their identity replaced.
         rows_read: Rows that came out of ``select`` plus those set aside before it, as far as the run covers them.
         rows_source: Records of all files, whatever their time.
@@ -49,6 +51,7 @@ class Read:
 
     good: pa.Table
     quarantined: pa.Table
+    late: int
     superseded: int
     rows_read: int
     rows_source: int
@@ -65,13 +68,14 @@ def read(
     first_load: bool,
     landing: str,
     types: Mapping[str, DType] | None = None,
+    late: LateRows | None = None,
 ) -> Read:
     """Reads the rows of ``[start, end)``.
 
     Files named by ``{as_of}`` are taken whole: a row at or after ``end``, or before ``start`` minus the late window
     (except in a first load), is quarantined. Of other files only the rows of the interval and its late window (in a
-    first load: all before ``end``) count as read; there, a broken row without a readable event time counts to the
-    interval of the row before it.
+    first load: all before ``end``) count as read, and what ``late`` finds below; there, a broken row without a readable
+    event time counts to the interval of the row before it.
 
     Args:
         dataset: What to read.
@@ -81,6 +85,7 @@ def read(
         first_load: Whether the dataset has no published rows yet.
         landing: Root, path or fsspec URI, of the files.
         types: Of the published table's columns. Columns that nobody declared are read in them where they lose nothing.
+        late: Finds rows of other files that came too late for every run; without it nothing below is looked at.
 
     Raises:
         NotReady, Skipped: No file is there (see ``files.locate``).
@@ -96,18 +101,19 @@ def read(
     rows = typed(raw, dataset, types or {})
     selected = _selected(rows, raw, dataset, types or {})
     check_identity(selected, dataset)
-    early = [*raw.malformed, *_broken(rows, raw)]
+    early, too_late = [*raw.malformed, *_broken(rows, raw)], 0
     if dataset.event_time is not None:
         if "{as_of}" in dataset.source.path:
             check_interval(selected, dataset.event_time, interval)
         else:
-            times = _broken_times(dataset, rows)
-            selected, early = _cut_to_interval(selected, early, times, dataset.event_time, interval)
-    good, late, superseded = _settled(selected, raw, dataset)
-    rejects = [reject for _, reject in early] + late
+            pool = _timed(selected, early, _broken_times(dataset, rows), raw, dataset.event_time, interval)
+            selected, early, too_late = _cut_to_interval(pool, dataset.event_time, late)
+    good, faulty, superseded = _settled(selected, raw, dataset)
+    rejects = [reject for _, reject in early] + faulty
     return Read(
         good=_with_hidden(good, raw, timeline.known_at(good.rows, dataset, interval), dataset),
         quarantined=to_table(rejects, stage="read", as_of=as_of),
+        late=too_late,
         superseded=superseded,
         rows_read=good.rows.num_rows + len(rejects) + superseded,
         rows_source=raw.count,
@@ -172,31 +178,49 @@ def _broken_times(dataset: Dataset, rows: Typed) -> tuple[Any, Any]:
     return selected.numbers[times != NONE], times[times != NONE]
 
 
-def _cut_to_interval(
+def _timed(
     selected: Selected,
     early: list[tuple[int, Reject]],
     broken_times: tuple[Any, Any],
+    raw: Raw,
     column: str,
     interval: Interval,
-) -> tuple[Selected, list[tuple[int, Reject]]]:
-    """The rows that the run covers; one without an event time goes with the row read before it."""
+) -> Pool:
+    """When the rows of a shared source happened; one without an event time goes with the row read before it."""
     import numpy as np
 
     times = timeline.ticks_of(selected.rows[column])
     if selected.numbers is None:
-        return selected.take(_covers(interval, times)), early
+        return Pool(selected, times, early, np.full(len(early), NONE), raw, interval)
     timed = times != NONE
     numbers = np.concatenate([selected.numbers[timed], broken_times[0]])
     known = np.concatenate([times[timed], broken_times[1]])
     times = np.where(timed, times, timeline.neighbour_ticks(numbers, known, selected.numbers))
     asked = np.array([number for number, _ in early], dtype="int64")
-    early_covered = _covers(interval, timeline.neighbour_ticks(numbers, known, asked))
-    kept = selected.take(_covers(interval, times))
-    return kept, [each for each, inside in zip(early, early_covered.tolist(), strict=True) if inside]
+    return Pool(selected, times, early, timeline.neighbour_ticks(numbers, known, asked), raw, interval)
 
 
-def _covers(interval: Interval, times: Any) -> Any:
-    return (times == NONE) | ((times >= interval.floor_ticks) & (times < interval.end_ticks))
+def _cut_to_interval(pool: Pool, column: str, late: LateRows | None) -> tuple[Selected, list[tuple[int, Reject]], int]:
+    """The rows that the run covers, and those, and how many, that came too late for every run and that it found."""
+    import numpy as np
+
+    interval, selected, count = pool.interval, pool.selected, 0
+    inside, early_inside = (
+        (times >= interval.floor_ticks) & (times < interval.end_ticks) for times in (pool.times, pool.early_times)
+    )
+    if late is None:
+        inside, early_inside = inside | (pool.times == NONE), early_inside | (pool.early_times == NONE)
+    else:
+        found, early_found = late.find(pool)
+        count = int(found.sum() + early_found.sum())
+        inside, early_inside = inside | found, early_inside | early_found
+        fresh = [index for index in np.flatnonzero(found).tolist() if index not in selected.faults]
+        values = selected.rows[column].take(fresh).to_pylist() if fresh else []
+        floor = interval.start - interval.late_window
+        rest = f"came too late: it lies before {floor} and was not there when its interval was read"
+        selected.blame(fresh, "event_time.too_late", [f"{column} {value} {rest}" for value in values])
+    early = [each for each, ours in zip(pool.early, early_inside.tolist(), strict=True) if ours]
+    return selected.take(inside), early, count
 
 
 def _settled(selected: Selected, raw: Raw, dataset: Dataset) -> tuple[Selected, list[Reject], int]:
@@ -217,19 +241,16 @@ def _settled(selected: Selected, raw: Raw, dataset: Dataset) -> tuple[Selected, 
 
 def _rejects(selected: Selected, raw: Raw) -> list[Reject]:
     """Rejects of the faulty rows, with the original row where it is known, else the selected one."""
-    import numpy as np
-
     indices = sorted(selected.faults)
     if selected.numbers is None:
         texts = rows_as_json(selected.rows, indices)
         return [
             _reject(selected.faults[index], text, raw.summary, None) for index, text in zip(indices, texts, strict=True)
         ]
-    numbers, back = np.unique(selected.numbers[indices], return_inverse=True)
-    texts = raw.as_json(numbers.tolist())
+    numbers = selected.numbers[indices].tolist()
     return [
-        _reject(selected.faults[index], texts[at], *raw.place_of(int(numbers[at])))
-        for index, at in zip(indices, back.tolist(), strict=True)
+        _reject(selected.faults[index], text, *raw.place_of(number))
+        for index, text, number in zip(indices, raw.as_json(numbers), numbers, strict=True)
     ]
 
 

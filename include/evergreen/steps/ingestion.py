@@ -15,11 +15,14 @@ from evergreen.steps.contract import Outcome, Step, digest
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from evergreen.ingest.late import LateRows
+    from evergreen.spec.base import DType
+
 log = logging.getLogger(__name__)
 
 
 def read_depends(ctx: StepContext) -> Mapping[str, Any]:
-    """Depends on the content of the source's files and on whether this is the first load."""
+    """Depends on the source's files, whether this is the first load, the table, and undeclared columns' types."""
     from evergreen.ingest.files import Skipped, fingerprint
 
     _ = ctx.interval  # a wrong key is told as such, rather than as a file that is missing or waited for
@@ -27,7 +30,7 @@ def read_depends(ctx: StepContext) -> Mapping[str, Any]:
         mark = fingerprint(ctx.dataset, as_of=ctx.as_of, landing=ctx.settings.landing)
     except Skipped:
         mark = "absent"
-    return {"source": mark, "first_load": is_first_load(ctx), "table": _table(ctx)}
+    return {"source": mark, "first_load": is_first_load(ctx), "table": _table(ctx), "types": _types(ctx)}
 
 
 def read(ctx: StepContext) -> Outcome:
@@ -42,8 +45,11 @@ def read(ctx: StepContext) -> Outcome:
         return closing.skipped(ctx, str(absent))
 
 
-def read_key(ctx: StepContext) -> Outcome:
+def read_key(ctx: StepContext, *, is_current: bool = True) -> Outcome:
     """Reads one key under the context's definition.
+
+    Args:
+        is_current: Whether it is the resource's own: only then rows that came too late for every run are looked for.
 
     Raises:
         Skipped: When nothing is there and the source says to skip.
@@ -59,6 +65,8 @@ def read_key(ctx: StepContext) -> Outcome:
         end=end,
         first_load=first_load,
         landing=ctx.settings.landing,
+        types=_types(ctx),
+        late=_late_rows(ctx) if is_current else None,
     )
     log.info(
         "Read %d rows of %s for %s: %d to validate, %d quarantined, %d superseded",
@@ -70,6 +78,7 @@ def read_key(ctx: StepContext) -> Outcome:
             "rows_source": got.rows_source,
             "good": staging.put(ctx.lake, got.good),
             "quarantined": staging.put(ctx.lake, got.quarantined),
+            "late": got.late,
             "superseded": got.superseded,
             "first_load": first_load,
             "fingerprint": got.fingerprint,
@@ -103,8 +112,8 @@ def validate(ctx: StepContext) -> Outcome:
     ctx.lake.blobs.put_if_absent(report, html.encode())
     stop = stop_reason(
         verdict,
-        rows_read=before["rows_read"],
-        quarantined=broken.num_rows,
+        rows_read=before["rows_read"] - before["late"],
+        quarantined=broken.num_rows - before["late"],  # they are of other intervals, and say nothing of this one
         max_quarantined=ctx.dataset.max_quarantined,
     )
     if stop is not None:
@@ -271,6 +280,36 @@ def is_first_load(ctx: StepContext) -> bool:
     if any(moment < ctx.as_of_time for moment in earliest):
         return False
     return not has_earlier(ctx.dataset, before=ctx.as_of_time, landing=ctx.settings.landing)
+
+
+def _types(ctx: StepContext) -> dict[str, DType]:
+    """Types of the published table's columns, as far as nobody declared them."""
+    from evergreen.features.columns import dtype_of
+    from evergreen.spec.base import SYSTEM_COLUMNS
+
+    table = ctx.lake.table(_table(ctx))
+    if ctx.dataset.columns is not None or not table.exists():
+        return {}
+    kinds = {field.name: dtype_of(field.type) for field in table.schema() if field.name not in SYSTEM_COLUMNS}
+    return {name: kind for name, kind in sorted(kinds.items()) if kind is not None}
+
+
+def _late_rows(ctx: StepContext) -> LateRows | None:
+    """Finds what came too late in a source that all runs share."""
+    from evergreen.ingest.earlier import is_keyed
+    from evergreen.ingest.late import LateRows
+    from evergreen.store.coverage import Coverage
+
+    if is_keyed(ctx.dataset) or ctx.dataset.event_time is None:
+        return None
+    return LateRows(
+        ctx.store,
+        ctx.dataset,
+        ctx.as_of,
+        table=ctx.lake.table(_table(ctx)),
+        quarantine=ctx.lake.table(f"quarantine/{ctx.name}"),
+        published={covered.as_of for covered in Coverage(ctx.store).done(_table(ctx))},
+    )
 
 
 READ = Step(read, read_depends)

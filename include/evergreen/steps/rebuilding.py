@@ -235,7 +235,7 @@ def _run(
     """
     from evergreen.steps import ingestion
 
-    read = dict(ingestion.read_key(ctx.at(as_of, workspace=workspace)).output)
+    read = dict(ingestion.read_key(ctx.at(as_of, workspace=workspace), is_current=is_current).output)
     inputs = {"read": read}
     sub = ctx.at(as_of, workspace=workspace, inputs=inputs, key=digest([workspace, as_of, inputs]))
     inputs["validate"] = dict(ingestion.validate(sub).output)

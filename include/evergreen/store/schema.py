@@ -10,6 +10,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Date,
     DateTime,
     Dialect,
     Float,
@@ -349,4 +350,25 @@ coverage = Table(
     _document("details"),
     _stamp("planned_at"),
     Column("done_at", Instant),
+)
+
+seen_runs = Table(
+    "seen_runs",
+    metadata,
+    _text("dataset", primary_key=True),
+    _text("as_of", primary_key=True),
+    Column("covers_from", Instant),
+    _instant("covers_to"),
+    _text("definition"),
+    _document("late"),
+)
+
+seen_days = Table(
+    "seen_days",
+    metadata,
+    _text("dataset", primary_key=True),
+    Column("day", Date, primary_key=True),
+    Column("n_rows", BigInteger, nullable=False),
+    Column("digest", BigInteger, nullable=False),
+    _text("definition"),
 )

@@ -9,19 +9,8 @@ import sys
 import warnings
 from pathlib import Path
 
-import pytest
-
 from evergreen_airflow.known_warnings import CHATTER, WARNINGS, without_known
 
-COMPARE = """
-import pyarrow as pa
-from evergreen.monitoring.drift import compare
-from evergreen.spec.model import Drift
-from evergreen_airflow.known_warnings import ignore_known
-{ignore}
-columns = {{"a": [each / 7 for each in range(400)], "same": [1.0] * 400}}
-compare(pa.table(columns), pa.table(columns), Drift())
-"""
 LOAD = "import airflow.sdk; from evergreen_airflow.known_warnings import ignore_known; {ignore}; import skops.io"
 
 
@@ -32,10 +21,9 @@ def said(script: str, folder: Path) -> str:
     return done.stdout + done.stderr
 
 
-@pytest.mark.parametrize(("script", "known"), [(LOAD, "The `airflow."), (COMPARE, "invalid value encountered")])
-def test_what_is_known_is_said_without_the_list_and_not_with_it(script: str, known: str, tmp_path: Path) -> None:
-    assert known in said(script.format(ignore="pass"), tmp_path)
-    assert known not in said(script.format(ignore="ignore_known()"), tmp_path)
+def test_what_is_known_is_said_without_the_list_and_not_with_it(tmp_path: Path) -> None:
+    assert "The `airflow." in said(LOAD.format(ignore="pass"), tmp_path)
+    assert "The `airflow." not in said(LOAD.format(ignore="ignore_known()"), tmp_path)
 
 
 def test_a_warning_that_is_not_on_the_list_is_shown() -> None:

@@ -23,6 +23,7 @@ class Version:
     row: int
     value: str
     known: int
+    as_of: str
     commit: int
     deleted: bool
 
@@ -34,25 +35,33 @@ class Model:
         self.versions: list[Version] = []
         self.commit = 0
 
-    def newest(self, row: int, known_by: int) -> Version | None:
-        seen = [each for each in self.versions if each.row == row and each.known <= known_by]
-        return max(seen, key=lambda each: (each.known, each.commit), default=None)
+    def newest(self, row: int, known_by: int, own: str = "~", *, whenever: bool = False) -> Version | None:
+        """The version that counts at an instant; of equally known ones not those of keys later than ``own``.
+
+        ``whenever`` adds what the key itself said, however late that is known.
+        """
+        seen = [
+            each
+            for each in self.versions
+            if each.row == row and ((each.known, each.as_of) <= (known_by, own) or (whenever and each.as_of == own))
+        ]
+        return max(seen, key=lambda each: (each.known, each.as_of, each.commit), default=None)
 
     def append(self, rows: dict[int, tuple[str, int]], until: int, source: bool, full: bool) -> tuple[int, int, int]:
-        fresh, unchanged = [], 0
+        fresh, unchanged, key = [], 0, str(until)
         for row, (value, known) in rows.items():
-            prior = self.newest(row, known if source else max(until, known))
+            prior = self.newest(row, known if source else max(until, known), key, whenever=not source)
             if prior is not None and not prior.deleted and prior.value == value:
                 unchanged += 1
                 continue
             if prior is not None and not source:
                 known = max(until, known, prior.known)
-            fresh.append(Version(row, value, known, self.commit + 1, False))
+            fresh.append(Version(row, value, known, key, self.commit + 1, False))
         graves = []
         for row in sorted({each.row for each in self.versions} - set(rows)) if full else []:
-            prior = self.newest(row, until)
+            prior = self.newest(row, until, key)
             if prior is not None and not prior.deleted:
-                graves.append(Version(row, prior.value, max(until, prior.known), self.commit + 1, True))
+                graves.append(Version(row, prior.value, max(until, prior.known), key, self.commit + 1, True))
         self.versions += fresh + graves
         self.commit += bool(fresh or graves)
         return len(fresh), unchanged, len(graves)
@@ -62,7 +71,7 @@ class Model:
         found = []
         for row in range(4):
             before: Version | None = None
-            last = {v.known: v for v in sorted(self.versions, key=lambda v: v.commit) if v.row == row}
+            last = {v.known: v for v in sorted(self.versions, key=lambda v: (v.as_of, v.commit)) if v.row == row}
             for each in sorted(last.values(), key=lambda v: v.known):
                 if before is None or (each.deleted, each.value) != (before.deleted, before.value):
                     found.append(each)
@@ -87,7 +96,7 @@ def test_table_means_what_the_model_means(
         table, model = Lake(Path(folder)).table("t"), Model()
         for rows, until in appends:
             known = {row: (value, min(at, until) if source or full else at) for row, (value, at) in rows.items()}
-            made = _rows(known, full)
+            made = _rows(known, full, str(until))
             for again in (False, True):
                 done = table.append_versions(
                     made,
@@ -95,7 +104,7 @@ def test_table_means_what_the_model_means(
                     until=_day(until),
                     source_known_at=source,
                     full_snapshot=full,
-                    as_of="k" if full else None,
+                    as_of=str(until) if full else None,
                 )
                 expected = model.append(known, until, source, full)
                 assert (done.appended, done.unchanged, done.tombstones) == expected
@@ -105,17 +114,20 @@ def test_table_means_what_the_model_means(
             read = table.read(["id", "v"], known_by=_day(known_by), system=False).sort_by("id").to_pylist()
             assert [(row["id"], row["v"]) for row in read] == model.read(known_by)
         stored = table.read_versions(["id", "v"]).to_pylist()
-        found = [Version(s["id"], s["v"], (s["_known_at"] - DAY0).days, s["_commit"], s["_deleted"]) for s in stored]
+        found = [
+            Version(s["id"], s["v"], (s["_known_at"] - DAY0).days, s["_as_of"], s["_commit"], s["_deleted"])
+            for s in stored
+        ]
         assert sorted(found, key=repr) == sorted(model.told(), key=repr)
 
 
-def _rows(rows: dict[int, tuple[str, int]], full: bool) -> pa.Table:
+def _rows(rows: dict[int, tuple[str, int]], full: bool, as_of: str) -> pa.Table:
     user = pa.table({"id": pa.array(list(rows), pa.int64()), "v": pa.array([v for v, _ in rows.values()], pa.string())})
     if not full:
         user = user.append_column("at", pa.array([_day(row / 10) for row in rows], STAMP))
     known = pa.array([_day(at) for _, at in rows.values()], STAMP)
     identity = ["id"] if full else ["id", "at"]
-    return with_system_columns(user, identity=identity, event_time=None if full else "at", known_at=known, as_of="k")
+    return with_system_columns(user, identity=identity, event_time=None if full else "at", known_at=known, as_of=as_of)
 
 
 def _day(number: float) -> datetime:
