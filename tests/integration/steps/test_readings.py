@@ -123,7 +123,9 @@ def test_a_withdrawn_correction_says_again_what_was_said_before(bare_world: Worl
         bare_world.ingest(name, key)
     lay(bare_world, name, "2024-03-04", [("2024-03-03T10:00:00", 3)])
     bare_world.ingest(name, "2024-03-04")
-    assert (at("2024-03-02T10:00"), 20, at("2024-03-04")) in stands(bare_world.lake, f"datasets/{name}", "2025-01-01")
+    assert (at("2024-03-02T10:00"), 20, at("2024-03-02T12:00")) in stands(
+        bare_world.lake, f"datasets/{name}", "2025-01-01"
+    )
 
 
 def test_what_a_later_key_sent_again_outlives_its_withdrawal_by_an_earlier_one(bare_world: World) -> None:

@@ -72,7 +72,7 @@ def test_a_killed_monitoring_that_is_retried_asks_once(world: World) -> None:
     }  # fmt: skip
     results = {step: run.drill(step, points) for step, points in kills.items()}
     (asked,) = [request for request in Requests(world.store).of(model) if request.state == "open"]
-    assert results["ring"].event == {"requests": [asked.id]}
+    assert results["ring"].event == {"requests": [asked.id], "open": 1}
     assert asked.cause.split(",")[-1] == "calendar"
     assert world.lake.table(f"scores/{model}").read().num_rows == 336
     kinds = [decision.kind for decision in Decisions(world.store).of(model)]

@@ -198,9 +198,9 @@ def test_ledgers_and_trainings_of_many_models_are_read_in_one_look(store: Store,
     found = ledger.entries_of(names)
     assert found == {name: ledger.entries(name) for name in names}
     _start(store, names[1], f"t-{model}")
-    Trainings(store).adopt(f"t-{model}", 1)
-    adopted = Trainings(store).by_versions([(names[1], 1), (names[1], 2), (names[2], 1)])
-    assert list(adopted) == [(names[1], 1)] and adopted[names[1], 1].training_id == f"t-{model}"
+    number = Trainings(store).adopt(f"t-{model}")
+    adopted = Trainings(store).by_versions([(names[1], number), (names[1], number + 1), (names[2], 1)])
+    assert list(adopted) == [(names[1], number)] and adopted[names[1], number].training_id == f"t-{model}"
     assert Trainings(store).by_versions([]) == {}
 
 
