@@ -49,13 +49,18 @@ class Feedback:
 
     @classmethod
     def of(cls, table: pa.Table) -> Feedback:
-        """From the lake's table: ``request_id``, ``at`` (the gateway's clock, ISO text), ``label``."""
-        found: dict[str, set[tuple[datetime, str]]] = {}
-        columns = (table["request_id"], table["at"], table["label"])
-        for request, at, label in zip(*(column.to_pylist() for column in columns), strict=True):
-            if request is not None and label is not None:
-                found.setdefault(request, set()).add((_instant(at), label))
-        return cls({request: [text for _, text in sorted(each, reverse=True)] for request, each in found.items()})
+        """From the lake's table.
+
+        Args:
+            table: ``request_id``, ``label``, and what tells the newest: ``received_at`` (the gateway's clock, ISO text;
+                ``at`` in tables of before) and ``sequence`` (its counter, of labels received at one instant).
+        """
+        found: dict[str, set[tuple[datetime, int, str]]] = {}
+        for row in table.to_pylist():
+            if row["request_id"] is not None and row["label"] is not None:
+                at = _instant(row.get("received_at") or row.get("at"))
+                found.setdefault(row["request_id"], set()).add((at, row.get("sequence") or 0, row["label"]))
+        return cls({request: [each[2] for each in sorted(said, reverse=True)] for request, said in found.items()})
 
     def target(self, request: str, task: str, classes: Sequence[Any]) -> tuple[float | None, list[str]]:
         """The newest label that fits, and what is to be said of those that do not; a null takes back what was said."""
