@@ -58,7 +58,7 @@ class Delayed:
         delay, few = format_duration(self.pace.delay * self.pace.period), format_duration(3 * self.pace.period)
         return self.world.model(
             features=[], request=["load"], label={"dataset": self.dataset, "delay": delay},
-            split={"test": few, "validation": few}, gate={"min_rows": 20, "floors": {}},
+            split={"test": few, "validation": few, "gap": "0s"}, gate={"min_rows": 20, "floors": {}},
             monitoring={"min_labels": ROWS},
             retraining={"min_history": format_duration(20 * self.pace.period), "drift": False, "code": False},
         )  # fmt: skip
