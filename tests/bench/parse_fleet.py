@@ -17,7 +17,7 @@ from typing import Any
 
 PROJECT = Path(__file__).resolve().parents[2]
 EXAMPLE, MODEL = PROJECT / "include/examples/bikes", "bike_demand"
-FILES = ("ingest", "build", "monitor", "train", "deploy", "rollback", "spec_errors")
+FILES = ("ingest", "rebuild", "build", "monitor", "train", "deploy", "rollback", "spec_errors")
 
 
 def run(models: int = 1000, samples: int = 5) -> dict[str, Any]:
@@ -84,7 +84,7 @@ def _built(name: str) -> dict[str, Any]:
 
 
 def _ours() -> float:
-    for stage in ("build", "deploy", "ingest", "monitor", "rollback", "train"):
+    for stage in ("build", "deploy", "ingest", "monitor", "rebuild", "rollback", "train"):
         importlib.import_module(f"evergreen_airflow.stages.{stage}")
     importlib.import_module("evergreen_airflow.fleet")
 
