@@ -263,10 +263,8 @@ def test_a_known_warning_of_a_library_is_not_said_while_a_step_runs(
     steps: Steps, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
 ) -> None:
     def noisy(inp: StepInput, settings: Any) -> StepResult:
-        warnings.warn_explicit(
-            "invalid value encountered in divide", RuntimeWarning, "x.py", 1, "numpy.lib._function_base_impl"
-        )
-        warnings.warn_explicit("something else", RuntimeWarning, "x.py", 1, "numpy.lib._function_base_impl")
+        warnings.warn_explicit("The `airflow.x` is deprecated", DeprecationWarning, "x.py", 1, "skops.io._utils")
+        warnings.warn_explicit("something else", DeprecationWarning, "x.py", 1, "skops.io._utils")
         return StepResult(key="k", as_of="2011-04-01")
 
     monkeypatch.setattr(module, "run_step", noisy)
