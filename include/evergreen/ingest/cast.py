@@ -110,8 +110,9 @@ def value_sql(column: str, nulls: Sequence[str] | None) -> str:
     """SQL of a text that is null where it means no value."""
     if not nulls:
         return column
-    texts = ", ".join("'" + text.replace("'", "''") + "'" for text in nulls)
-    return f"CASE WHEN {column} NOT IN ({texts}) THEN {column} END"
+    # Not by IN: of a longer list DuckDB makes a join, after which rows come in any order.
+    tests = (f"{column} <> '{text.replace(chr(39), chr(39) * 2)}'" for text in nulls)
+    return f"CASE WHEN {' AND '.join(tests)} THEN {column} END"
 
 
 def _expressions(value: str, kind: DType) -> dict[str, str]:
