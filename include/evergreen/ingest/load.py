@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from evergreen.errors import DataError, TransientError
+from evergreen.errors import DataError, NotReady, TransientError
 from evergreen.ingest import csvfile, parquetfile
 from evergreen.ingest.archive import unpack
-from evergreen.ingest.files import SourceFile, read_bytes
+from evergreen.ingest.files import Skipped, SourceFile, file_system, fingerprint_of, locate, read_bytes
 from evergreen.ingest.normalise import narrow_decimals
 from evergreen.ingest.quarantine import Reject, rows_as_json
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from evergreen.spec.dataset import Dataset
+
+log = logging.getLogger(__name__)
 
 ROW = "__row"
 """Number of a raw row among all records of all files of the run, from 0."""
@@ -160,6 +163,30 @@ def load(dataset: Dataset, fs: Any, files: Sequence[SourceFile]) -> Raw:
             batches.append(Batch(name, table, (*nulls, *folders), nulls))
             position += count
     return Raw(_joined(parts, batches), malformed, parts)
+
+
+def originals(
+    dataset: Dataset, numbers: Sequence[int], *, as_of: str, landing: str, fingerprint: str
+) -> list[str] | None:
+    """Raw rows of a run, by their numbers, as JSON of what the files say; ``None`` where these are no longer the same.
+
+    Args:
+        dataset: The dataset.
+        numbers: Of the rows.
+        as_of: The run's key.
+        landing: Root of the files.
+        fingerprint: Of the files that the run read.
+    """
+    fs = file_system(landing)
+    try:
+        files = locate(dataset, as_of=as_of, landing=landing)
+        if fingerprint_of(fs, files) == fingerprint:
+            return load(dataset, fs, files).as_json(numbers)
+        gone = "its files are no longer what was read"
+    except (DataError, NotReady, Skipped, TransientError) as error:
+        gone = str(error)
+    log.warning("Rows of %s as of %s are set aside as they were validated: %s", dataset.name, as_of, gone)
+    return None
 
 
 def confirm_unchanged(before: Sequence[SourceFile], after: Sequence[SourceFile]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from evergreen.errors import DataError
@@ -30,12 +31,14 @@ def select(rows: pa.Table, sql: str | None, place: str) -> tuple[pa.Table, Any]:
         The columns without ``__row``, and the raw row's number of each (``None`` without trace).
 
     Raises:
-        DataError: The SQL fails, or its result has doubled or reserved column names.
+        DataError: The SQL fails, its result has doubled or reserved column names, or ``source`` has columns that SQL
+            cannot tell apart.
     """
     if sql is None:
         return _checked(rows.drop_columns([ROW]), place), rows[ROW].to_numpy()
     from evergreen.lake.duck import run_sql
 
+    _refuse_alike(rows.column_names, place)
     traced = _with_trace(sql)
     if traced is not None:
         try:
@@ -47,6 +50,17 @@ def select(rows: pa.Table, sql: str | None, place: str) -> tuple[pa.Table, Any]:
             hidden = [name for name in result.column_names if name == _TRACE or name.startswith(ROW)]
             return _checked(result.drop_columns(hidden), place), numbers
     return _checked(run_sql(sql, {"source": rows.drop_columns([ROW])}, place=place), place), None
+
+
+def _refuse_alike(names: Sequence[str], place: str) -> None:
+    """SQL would read one of two columns that differ in case only, whichever was meant."""
+    seen: dict[str, str] = {}
+    for name in names:
+        if (other := seen.setdefault(name.lower(), name)) != name:
+            raise DataError(
+                place, "must read columns whose names differ in more than their case", value=[other, name],
+                remedy="Declare only one of them under columns, or rename one in the file.",
+            )  # fmt: skip
 
 
 def _with_trace(sql: str) -> str | None:

@@ -65,7 +65,7 @@ def fit(rows: pa.Table, schema: pa.Schema, place: str) -> pa.Table:
         if pa.types.is_null(column.type):
             column = column.cast(field.type)
         if column.type != field.type:
-            remedy = "Cast it in `select`, or give the column another name."
+            remedy = "Declare its type under `columns`, cast it in `select`, or give the column another name."
             raise DataError(
                 f"{place} column {field.name}",
                 f"must keep its type {field.type}",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from evergreen.ingest.load import ROW
 from evergreen.ingest.quarantine import Reject, rows_as_json, to_table
 from evergreen.ingest.read import LINE, SOURCE
 
@@ -13,13 +15,17 @@ if TYPE_CHECKING:
     from evergreen.quality.verdict import Verdict
 
 
-def split(rows: pa.Table, verdict: Verdict, *, as_of: str) -> tuple[pa.Table, pa.Table]:
+def split(
+    rows: pa.Table, verdict: Verdict, *, as_of: str, originals: Callable[[list[int]], list[str] | None] | None = None
+) -> tuple[pa.Table, pa.Table]:
     """The rows that stay, and the quarantine table of the others.
 
     Args:
-        rows: What was validated; ``__source`` and ``__line`` tell where each row stands, if there.
+        rows: What was validated; ``__source``, ``__line`` and ``__row`` tell where each row stands, if there.
         verdict: Of these very rows.
         as_of: The run's key.
+        originals: Gives raw rows, by their numbers, as JSON of what the source says, if it still can. Rows without a
+            number, or without this, are kept as they were validated.
 
     Returns:
         The good rows without ``__source`` and ``__line`` (``__known_at`` and ``__row`` stay), and the quarantined ones.
@@ -31,6 +37,9 @@ def split(rows: pa.Table, verdict: Verdict, *, as_of: str) -> tuple[pa.Table, pa
     indices = list(verdict.bad_rows)
     texts = rows_as_json(rows.select([name for name in rows.column_names if not name.startswith("__")]), indices)
     found = rows.select(places).take(pa.array(indices, type=pa.int64())).to_pylist() if places else [{}] * len(indices)
+    if originals is not None and indices and ROW in rows.column_names:
+        numbers = rows[ROW].take(pa.array(indices, type=pa.int64())).to_pylist()
+        texts = texts if None in numbers else originals(numbers) or texts
     rejects = [
         Reject("; ".join(verdict.bad_rows[index]), verdict.rules[index], text, place.get(SOURCE), place.get(LINE))
         for index, text, place in zip(indices, texts, found, strict=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from evergreen.errors import DataError
@@ -96,6 +97,7 @@ def validate(ctx: StepContext) -> Outcome:
     """Runs the expectations; broken rows join the quarantine, a broken whole stops the run."""
     import pyarrow as pa
 
+    from evergreen.ingest.load import originals
     from evergreen.quality.quarantine import split
     from evergreen.quality.report import report_html
     from evergreen.quality.validate import validate as run_expectations
@@ -105,7 +107,8 @@ def validate(ctx: StepContext) -> Outcome:
     rows = staging.get(ctx.lake, before["good"])
     broken = staging.get(ctx.lake, before["quarantined"])
     verdict = run_expectations(rows, ctx.dataset.expectations)
-    good, refused = split(rows, verdict, as_of=ctx.as_of)
+    source = {"as_of": ctx.as_of, "landing": ctx.settings.landing, "fingerprint": before["fingerprint"]}
+    good, refused = split(rows, verdict, as_of=ctx.as_of, originals=partial(originals, ctx.dataset, **source))
     broken = pa.concat_tables([broken, refused])
     html = report_html(verdict, title=f"{ctx.name} as of {ctx.as_of}")
     report = f"reports/{ctx.name}/{ctx.as_of}/validation-{ctx.key[:12]}.html"

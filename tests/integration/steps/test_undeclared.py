@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pyarrow as pa
@@ -113,3 +114,23 @@ def test_no_hidden_column_reaches_the_table(bids: Bids) -> None:
     bids.ingest(KEYS[0], "5")
     names = bids.world.lake.table(f"datasets/{bids.name}").read().column_names
     assert [name for name in names if name.startswith("__")] == []
+
+
+def test_a_row_that_an_expectation_refuses_keeps_the_texts_of_its_file(bare_world: World) -> None:
+    rule = {"expect": "column_values_to_not_be_null", "column": "price"}
+    bids = Bids(bare_world, expectations=[rule], select="select moment, price from source where true")
+    bids.ingest(KEYS[0], "007", "NA")
+    [row] = bare_world.lake.table(f"quarantine/{bids.name}").read().to_pylist()
+    assert json.loads(row["row"]) == {"moment": "2024-03-01T11:00:00", "price": "NA"}
+
+
+def test_a_file_that_changed_before_its_rows_were_refused_leaves_them_as_they_were_read(bare_world: World) -> None:
+    rule = {"expect": "column_values_to_not_be_null", "column": "price"}
+    bids = Bids(bare_world, expectations=[rule])
+    run = bare_world.open(bids.name, "ingest", KEYS[1])
+    bare_world.lay(bids.name, KEYS[1], "moment,price\n2024-03-02T10:00:00,NA\n2024-03-02T11:00:00,8\n")
+    run.step("read")
+    bare_world.lay(bids.name, KEYS[1], "moment,price\n2024-03-02T10:00:00,gone\n")
+    run.steps("validate", "publish")
+    [row] = bare_world.lake.table(f"quarantine/{bids.name}").read().to_pylist()
+    assert json.loads(row["row"])["price"] is None

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
+from evergreen.errors import DataError
 from evergreen.lake.columns import SYSTEM
 from evergreen.spec.base import SYSTEM_COLUMNS
 
@@ -159,3 +160,10 @@ def test_every_good_row_knows_its_number_where_the_select_keeps_a_trace(dataset,
         good = ingest(dataset(path="in/*.csv", select=sql)).good
         assert good["__row"].type == pa.int64()
         assert good["__row"].to_pylist() == numbers
+
+
+def test_columns_that_sql_cannot_tell_apart_are_refused(dataset, landed, ingest):
+    landed("in/2013-02-01.csv", "id,ts,A,a\n1,2013-01-05,1,2\n")
+    for columns in (None, {"id": "int", "ts": "timestamp", "A": "int", "a": "int"}):
+        with pytest.raises(DataError, match=r"differ in more than their case, got \['A', 'a'\]"):
+            ingest(dataset(columns=columns, select="select id, ts, a as b from source"))
