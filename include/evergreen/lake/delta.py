@@ -1,16 +1,18 @@
 """The only door to Delta Lake.
 
-Two rules, both measured. Reading goes through ``to_pyarrow_dataset(filesystem=…)`` alone: the plain ways of deltalake
-can abort the process at its exit. A write carries application transactions and starts from a snapshot that the caller
-has checked: two writers with the same application id that start from the same snapshot cannot both succeed, whichever
-version they name; a repeated transaction from a fresh snapshot would be accepted and double the rows.
+Three rules, all measured. Reading goes through ``to_pyarrow_dataset(filesystem=…)`` alone: the plain ways of deltalake
+can abort the process at its exit. It is told which files may hold what is wanted: to look through the statistics of
+1,000 files takes pyarrow 380 ms, deltalake 10. A write carries application transactions and starts from a snapshot that
+the caller has checked: two writers with the same application id that start from the same snapshot cannot both succeed,
+whichever version they name; a repeated transaction from a fresh snapshot would be accepted and double the rows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from evergreen.errors import DataError, EvergreenError, TransientError
 from evergreen.lake.roots import Root, disk_full, is_full
@@ -21,6 +23,46 @@ if TYPE_CHECKING:
 
 # Without this old versions become unreadable after 30 days even if nothing was vacuumed.
 _CONFIGURATION = {"delta.enableExpiredLogCleanup": "false"}
+
+
+_PRUNED = ("_event_time", "_known_at", "_as_of", "_commit", "as_of")
+"""Columns whose statistics tell files apart; those of digests and of most others do not."""
+_MANY = 1000
+"""Of more values than this nobody asks in which files they may be."""
+_ROUNDED = timedelta(milliseconds=1)
+"""Statistics of instants are cut to it, so that a maximum may lie before the instant that it stands for."""
+
+
+class Condition(NamedTuple):
+    """What a column must meet; of ``in``, ``value`` is a list. Instants have a time zone."""
+
+    column: str
+    test: Literal["<", "<=", ">", ">=", "in"]
+    value: Any
+
+    @property
+    def expression(self) -> ds.Expression:
+        """As pyarrow reads rows by it."""
+        import pyarrow.compute as pc
+
+        field = pc.field(self.column)
+        if self.test == "in":
+            return field.isin(self.value)
+        bound = _instant(self.value) if isinstance(self.value, datetime) else self.value
+        tests = {"<": field < bound, "<=": field <= bound, ">": field > bound, ">=": field >= bound}
+        return tests[self.test]
+
+    @property
+    def of_files(self) -> Condition:
+        """What the statistics of a file that holds such a row meet."""
+        if self.test in (">", ">=") and isinstance(self.value, datetime):
+            return self._replace(value=self.value - _ROUNDED)
+        return self
+
+    @property
+    def tells_files_apart(self) -> bool:
+        """Whether it is worth a look at the statistics."""
+        return self.column in _PRUNED and (self.test != "in" or len(self.value) <= _MANY)
 
 
 class Conflict(EvergreenError):
@@ -54,11 +96,18 @@ class Snapshot:
         """Commits, newest first, as Delta tells them."""
         return list(self._delta.history(limit))
 
-    def scan(self, columns: Sequence[str], where: ds.Expression | None = None) -> pa.Table:
-        """Reads columns; files whose statistics exclude the condition are not opened."""
+    def scan(self, columns: Sequence[str], where: Sequence[Condition] = ()) -> pa.Table:
+        """Reads the rows that meet all conditions; files whose statistics exclude them are not opened."""
+        rough = [each.of_files for each in where]
+        files = [tuple(each) for each in rough if each.tells_files_apart]
         with _faults(self._root.join(self._path)):
-            dataset = self._delta.to_pyarrow_dataset(filesystem=self._root.arrow_filesystem(self._path))
-            return dataset.to_table(columns=list(columns), filter=where)
+            dataset = self._delta.to_pyarrow_dataset(
+                filesystem=self._root.arrow_filesystem(self._path), file_pruning_predicate=files or None
+            )
+            exact = [each for each, near in zip(where, rough, strict=True) if each.test != "in" and each != near]
+            needed = dict.fromkeys([*columns, *(each.column for each in exact)])
+            rows = dataset.to_table(columns=list(needed), filter=_all_of(rough))
+        return rows.filter(_all_of(exact)).select(list(columns)) if exact else rows
 
     def append(self, rows: pa.Table, transactions: Mapping[str, int], metadata: Mapping[str, str]) -> None:
         """Appends rows; columns that the table lacks are added.
@@ -136,6 +185,21 @@ def create(root: Root, path: str, schema: pa.Schema) -> Snapshot:
     if made is None:
         raise TransientError(f"table {path} was created but cannot be found")
     return made
+
+
+def _all_of(conditions: Sequence[Condition]) -> ds.Expression | None:
+    result = None
+    for each in conditions:
+        result = each.expression if result is None else result & each.expression
+    return result
+
+
+def _instant(moment: datetime) -> pa.Scalar:
+    import pyarrow as pa
+
+    if moment.tzinfo is None:
+        raise TypeError(f"{moment} has no time zone")
+    return pa.scalar(moment, pa.timestamp("us", tz="UTC"))
 
 
 @contextmanager

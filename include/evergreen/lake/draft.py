@@ -7,15 +7,15 @@ other keys said of the same identities and would be drowned by it (docs/explanat
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from evergreen.lake import delta, versions
 from evergreen.lake.columns import fit
+from evergreen.lake.delta import Condition
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    import pyarrow.dataset as ds
 
 
 class Reading(NamedTuple):
@@ -87,16 +87,13 @@ class Draft:
 
     def look_up(self, rows: Sequence[pa.Table], keys: Sequence[str]) -> None:
         """Loads what stands there of the identities of some readings, and of what their keys published before."""
-        import pyarrow.compute as pc
-
         if self._whole:
             self._stored = [self._snapshot.scan(versions.KEYS)]
             return
         times = [each.column("_event_time") for each in rows]
         if keys:
-            times.append(
-                self._snapshot.scan(["_event_time"], pc.field("_as_of").isin(list(keys))).column("_event_time")
-            )
+            said = self._snapshot.scan(["_event_time"], [Condition("_as_of", "in", list(keys))])
+            times.append(said.column("_event_time"))
         span = _span(times)
         self._stored = [] if span is None else [self._snapshot.scan(versions.KEYS, _between(*span))]
 
@@ -228,9 +225,9 @@ class Draft:
 
         from evergreen.lake import duck
 
-        ids = pc.unique(wanted.column("_row_id"))
-        names = self._snapshot.schema.names
-        parts = [self._snapshot.scan(names, pc.field("_row_id").isin(ids))]
+        ids, span = pc.unique(wanted.column("_row_id")), _span([wanted.column("_event_time")])
+        asked = [Condition("_row_id", "in", ids), *(_between(*span) if span else ())]
+        parts = [self._snapshot.scan(self._snapshot.schema.names, asked)]
         parts += [_only(each, wanted) for each in self.fresh]
         schema = parts[0].schema
         for part in parts[1:]:
@@ -272,13 +269,9 @@ def _span(columns: Sequence[pa.ChunkedArray]) -> tuple[datetime, datetime] | Non
     return min(each["min"] for each in known), max(each["max"] for each in known)
 
 
-def _between(least: datetime, greatest: datetime) -> ds.Expression:
-    """Where versions of these event times can stand; a millisecond wider, since statistics are rounded to it."""
-    import pyarrow.compute as pc
-
-    slack = timedelta(milliseconds=1)
-    field = pc.field("_event_time")
-    return (field >= _scalar(least - slack)) & (field <= _scalar(greatest + slack))
+def _between(least: datetime, greatest: datetime) -> list[Condition]:
+    """Where versions of these event times stand."""
+    return [Condition("_event_time", ">=", least), Condition("_event_time", "<=", greatest)]
 
 
 def _scalar(moment: datetime) -> pa.Scalar:

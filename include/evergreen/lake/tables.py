@@ -17,12 +17,12 @@ from evergreen.errors import DataError, NotReady, TransientError, UserError
 from evergreen.faults import point as fault_point
 from evergreen.lake import delta, versions
 from evergreen.lake.columns import SYSTEM, canonical, fit
+from evergreen.lake.delta import Condition
 from evergreen.lake.draft import Draft, Others
 from evergreen.lake.roots import Root
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    import pyarrow.dataset as ds
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]*(/[A-Za-z0-9_][A-Za-z0-9_.\-]*)*")
 _SEQUENCE = "evergreen.commit"
@@ -109,9 +109,7 @@ class Table:
         Raises:
             NotReady: When there is no table yet.
         """
-        import pyarrow.compute as pc
-
-        return self._load(version).scan(["_event_time", "_known_at"], pc.field("_commit") > since)
+        return self._load(version).scan(["_event_time", "_known_at"], [Condition("_commit", ">", since)])
 
     def schema(self, version: int | None = None) -> pa.Schema:
         """Names and types of all columns, system columns first.
@@ -347,11 +345,11 @@ class Table:
         given = [*user, *(ours if system else [])]
         wanted = list(dict.fromkeys(given))
         filters = _filters(known_by, event_from, event_to, match)
-        if missing := [name for name in [*wanted, *(name for name, _ in filters)] if name not in names]:
+        if missing := [name for name in [*wanted, *(each.column for each in filters)] if name not in names]:
             rule = f"must have the columns that are asked for (it has {', '.join(names)})"
             raise DataError(self._place, rule, value=missing)
         needed = [*wanted, *(name for name in SYSTEM if versioned and name not in wanted)]
-        rows = snapshot.scan(needed, _all_of([condition for _, condition in filters]))
+        rows = snapshot.scan(needed, filters)
         if versioned:
             rows = rows.take(versions.newest(rows) if latest else versions.ordered(rows))
         return rows.select(wanted)
@@ -413,7 +411,7 @@ def _done_before(snapshot: delta.Snapshot, readings: Sequence[Keyed], number: in
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    left = snapshot.scan(["_row_id", "_deleted", "_as_of"], pc.field("_commit") == number)
+    left = snapshot.scan(["_row_id", "_deleted", "_as_of"], [Condition("_commit", "in", [number])])
     keys = [each.as_of for each in readings if each.as_of is not None]
     if keys:
         left = left.append_column("_mine", pc.is_in(left.column("_as_of"), value_set=pa.array(keys)))
@@ -433,35 +431,17 @@ def _filters(
     event_from: datetime | None,
     event_to: datetime | None,
     match: Mapping[str, object] | None,
-) -> list[tuple[str, ds.Expression]]:
-    import pyarrow.compute as pc
-
+) -> list[Condition]:
     found = []
     if known_by is not None:
-        found.append(("_known_at", pc.field("_known_at") <= _instant(known_by)))
+        found.append(Condition("_known_at", "<=", known_by))
     if event_from is not None:
-        found.append(("_event_time", pc.field("_event_time") >= _instant(event_from)))
+        found.append(Condition("_event_time", ">=", event_from))
     if event_to is not None:
-        found.append(("_event_time", pc.field("_event_time") < _instant(event_to)))
+        found.append(Condition("_event_time", "<", event_to))
     for name, value in (match or {}).items():
-        field = pc.field(name)
-        found.append((name, field.isin(list(value)) if isinstance(value, list | tuple | set) else field == value))
+        found.append(Condition(name, "in", list(value) if isinstance(value, list | tuple | set) else [value]))
     return found
-
-
-def _all_of(conditions: Sequence[ds.Expression]) -> ds.Expression | None:
-    result = None
-    for each in conditions:
-        result = each if result is None else result & each
-    return result
-
-
-def _instant(moment: datetime) -> pa.Scalar:
-    import pyarrow as pa
-
-    if moment.tzinfo is None:
-        raise TypeError(f"{moment} has no time zone")
-    return pa.scalar(moment, pa.timestamp("us", tz="UTC"))
 
 
 def _without_nulls(schema: pa.Schema) -> pa.Schema:

@@ -338,3 +338,30 @@ def test_repeated_transaction_is_accepted_by_delta_but_not_from_a_stale_snapshot
     assert fresh is not None
     assert fresh.transaction("app") == 1
     fresh.append(rows, {"app": 1}, {})
+
+
+def test_a_bound_between_two_milliseconds_loses_no_row(table: Table) -> None:
+    """Statistics of files are cut to milliseconds; a row that lies after the cut is found nevertheless."""
+    at = 1 + 123_456 / 86_400e6
+    table.append_versions(events([(1, at, "a")]), tag="one", until=day(2))
+    just = day(1) + timedelta(microseconds=123_456)
+    for before, found in ((0, 1), (1, 1), (456, 1), (-1, 0)):
+        bound = just - timedelta(microseconds=before)
+        assert table.read(event_from=bound).num_rows == found
+        assert table.read(["v"], event_from=bound, system=False).column_names == ["v"]
+    assert table.read(known_by=just).num_rows == 1
+    assert table.read(known_by=just - timedelta(microseconds=1)).num_rows == 0
+    assert table.read(event_to=just).num_rows == 0
+
+
+def test_only_files_that_may_hold_what_is_asked_for_are_opened(table: Table, tmp_path: Path) -> None:
+    for number in range(4):
+        table.append_versions(events([(number, number, "x")], as_of=f"k{number}"), tag=f"t{number}", until=day(9))
+    files = sorted((tmp_path / "a lake" / "tables").rglob("*.parquet"), key=lambda file: file.stat().st_mtime_ns)
+    for file in files[:2]:
+        file.unlink()
+    assert values(table.read(event_from=day(2))) == [(2, "x"), (3, "x")]
+    assert values(table.read(match={"_as_of": "k3"})) == [(3, "x")]
+    assert table.changes(2).num_rows == 2
+    with pytest.raises(DataError, match="must have all files that its log names"):
+        table.read()
