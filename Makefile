@@ -9,7 +9,7 @@ INDEX := export UV_SYSTEM_CERTS=true; pip_index="$$($(BIN)/python -m pip config 
 	pip_index="$${PIP_INDEX_URL:-$$pip_index}"; \
 	if [ -z "$$UV_DEFAULT_INDEX" ] && [ -n "$$pip_index" ]; then export UV_DEFAULT_INDEX="$$pip_index"; fi;
 
-.PHONY: setup demo up down status test check bench lock clean
+.PHONY: setup demo up down status test test-long check bench lock clean
 
 setup: $(READY) ## everything that the other targets need, into .venv
 
@@ -39,6 +39,9 @@ status: $(READY) ## what runs
 
 test: $(READY) ## all tests that need no cluster and no container engine: make test [ARGS="-k name"]
 	$(BIN)/python -m pytest $(ARGS)
+
+test-long: $(READY) ## the same tests and more, none of them sampled: an hour
+	EVERGREEN_LONG=1 EVERGREEN_LIVES=$${EVERGREEN_LIVES:-200} $(BIN)/python -m pytest -m "" $(ARGS)
 
 check: $(READY) ## format, lint, types, layers
 	$(BIN)/ruff format --check .

@@ -1,8 +1,12 @@
-"""Two years of a real model, month by month, through the real scheduler: what it gains, and what must have held."""
+"""A year of a real model, month by month, through the real scheduler: what it gains, and what must have held.
+
+``make test-long`` lives both years of the file.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +30,7 @@ from evergreen.tracking.mlflow_client import Tracking
 pytestmark = pytest.mark.timeout(1500)
 
 MODEL, METRIC = "bike_demand", "mean_absolute_error"
-LAST_QUARTER = ("2012-11-01", "2012-12-01", "2013-01-01")
+MONTHS = 24 if os.environ.get("EVERGREEN_LONG") else 12
 
 
 @dataclass
@@ -45,8 +49,8 @@ class Lived:
 
 @pytest.fixture(scope="module")
 def lived(world: World, bikes_csv: Path) -> Lived:
-    """All 24 months, each with a hundred requests to the gateway."""
-    bikes, declared = Bikes(bikes_csv), load(world.workspace)
+    """All months, each with a hundred requests to the gateway."""
+    bikes, declared = Bikes(bikes_csv, months=MONTHS), load(world.workspace)
     traffic = Counting(bikes, declared, world.workspace, world.settings, world.store)
     life = Life(bikes, declared, world.api, world.store, Path(world.settings.landing), traffic, print)
     for key in bikes.keys:
@@ -66,7 +70,7 @@ class Counting(Traffic):
 
 
 def test_the_served_model_beats_the_frozen_one_in_the_last_quarter(lived: Lived) -> None:
-    last = [period for period in lived.periods if period["as_of"] in LAST_QUARTER]
+    last = lived.periods[-3:]
     served, frozen = (fmean(period[name] for period in last) for name in ("metric_served", "metric_frozen"))
     assert served <= 0.70 * frozen and served <= 90, f"served {served:.1f}, frozen {frozen:.1f}"
 
@@ -83,7 +87,7 @@ def test_every_promotion_refusal_and_request_has_its_cause_and_reason(lived: Liv
         for event in period["events"]:
             told[event["kind"]] += 1
             assert event["cause"] and event["reason"], event
-    assert told["promoted"] >= 5 and told["retrain_requested"] == told["trained"]
+    assert told["promoted"] >= MONTHS // 5 and told["retrain_requested"] == told["trained"]
     assert told["promoted"] + told["refused"] == told["trained"], told
     decided = Decisions(lived.world.store).of(MODEL)
     assert Counter(decision.kind for decision in decided)["retraining"] == len(lived.periods)
@@ -116,7 +120,7 @@ def test_one_champion_stands_in_an_unbroken_ledger_and_is_what_gateway_and_mlflo
 
 def test_every_request_stands_in_the_log_once_and_is_judged_by_the_labels_that_came(lived: Lived) -> None:
     table = lived.world.lake.table(f"predictions/{MODEL}")
-    assert lived.sent > 1000
+    assert lived.sent > 50 * MONTHS
     until(lambda: table.read().num_rows >= lived.sent, 60, "the prediction log to be shipped")
     ids = table.read()["request_id"].to_pylist()
     assert len(ids) == len(set(ids)) == lived.sent

@@ -1,6 +1,6 @@
 """Random lives find store and lake equal to the slow program of the rules.
 
-``make test`` lives few, always the same ones. ``make science`` lives hundreds of others: it prints the seed that they
+``make test`` lives few, always the same ones. ``make test-long`` lives hundreds of others: it prints the seed that they
 come from, and shrinks a life that fails to the shortest one that does. Such a life, as it is printed, can be added to
 EXAMPLES below.
 """

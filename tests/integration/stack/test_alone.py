@@ -165,6 +165,7 @@ def test_it_answers_while_postgresql_breaks_under_a_running_stack(stack: Stack) 
     assert answered(stack) == 1
 
 
+@pytest.mark.long
 def test_who_needs_everything_is_told_and_left_with_nothing(stack: Stack) -> None:
     stack.stop()
     version = data_of(stack) / "PG_VERSION"
@@ -177,6 +178,7 @@ def test_who_needs_everything_is_told_and_left_with_nothing(stack: Stack) -> Non
         version.with_name("hidden").rename(version)
 
 
+@pytest.mark.long
 def test_a_disk_without_room_stops_all_but_it_until_there_is_room(stack: Stack, tmp_path: Path) -> None:
     told = tmp_path / "free_mb"
     told.write_text(str(disk.LAST_FREE_MB - 1))
@@ -214,6 +216,7 @@ def test_a_disk_without_room_stops_all_but_it_until_there_is_room(stack: Stack, 
     assert not marked(state.mark)
 
 
+@pytest.mark.long
 def test_on_a_full_disk_up_asks_for_no_room_where_there_is_something_to_serve(stack: Stack) -> None:
     no_room = "from evergreen.stack import disk; disk.free_mb = lambda folder: 0"
     result = evergreen(stack, "up", before=no_room)

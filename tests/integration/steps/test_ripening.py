@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 import pytest
@@ -66,6 +67,23 @@ class Delayed:
     def watch(self, model: str, numbers: Iterable[int]) -> None:
         for number in numbers:
             self.world.open(model, "monitor", self.pace.key(number)).step("monitor")
+
+    @cached_property
+    def in_order(self) -> dict[str, tuple[Any, ...]]:
+        """Figures of a model whose periods were watched in their order, each once."""
+        return self.watched(self.numbers)
+
+    @property
+    def numbers(self) -> list[int]:
+        trained, delay = self.pace.trained, self.pace.delay
+        return [trained + after for after in (1, 2, 3, 9, delay, delay + 2, delay + 3)]
+
+    def watched(self, numbers: Iterable[int]) -> dict[str, tuple[Any, ...]]:
+        """Figures of a new model that was watched so."""
+        model = self.model()
+        self.world.champion(model, self.pace.key(self.pace.trained))
+        self.watch(model, numbers)
+        return self.figures(model)
 
     def figures(self, model: str) -> dict[str, tuple[Any, ...]]:
         return {
@@ -130,18 +148,11 @@ def test_a_run_judges_what_has_ripened_and_nothing_else(delayed: Delayed) -> Non
 
 @pytest.mark.parametrize("order", ["backwards", "shuffled", "twice"])
 def test_the_order_of_keys_does_not_matter(delayed: Delayed, order: str) -> None:
-    pace = delayed.pace
-    numbers = [pace.trained + after for after in (1, 2, 3, 9, pace.delay, pace.delay + 2, pace.delay + 3)]
+    numbers = delayed.numbers
     arranged = {"backwards": numbers[::-1], "shuffled": random.Random(1).sample(numbers, len(numbers)),
                 "twice": [*numbers[:2], *numbers, *numbers[4:6]]}[order]  # fmt: skip
-    found = []
-    for each in (numbers, arranged):
-        model = delayed.model()
-        delayed.world.champion(model, pace.key(pace.trained))
-        delayed.watch(model, each)
-        found.append(delayed.figures(model))
-    assert found[0] == found[1]
-    assert sum(labelled == ROWS for *_, labelled in found[0].values()) == 3
+    assert delayed.watched(arranged) == delayed.in_order
+    assert sum(labelled == ROWS for *_, labelled in delayed.in_order.values()) == 3
 
 
 # -- labels that come in a later file
