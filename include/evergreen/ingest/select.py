@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from evergreen.errors import DataError
 from evergreen.ingest.load import ROW
@@ -16,11 +16,20 @@ if TYPE_CHECKING:
 _TRACE = "__evergreen_row"
 
 
+class _Traced(NamedTuple):
+    """A SELECT that names each row's number; ``is_ordered`` where it says ORDER BY."""
+
+    sql: str
+    is_ordered: bool
+
+
 def select(rows: pa.Table, sql: str | None, place: str) -> tuple[pa.Table, Any]:
     """Applies ``select`` to typed rows.
 
     A ``select`` that takes each row by itself (one SELECT from ``source`` alone, without DISTINCT, GROUP BY or
     aggregates) keeps the trace to the raw row. Of any other, result rows are new rows without a place of their own.
+    Rows with a trace come in reading order unless it says ORDER BY: a window function gives them in an order of its
+    own, and of two rows of one identity ``dedupe`` would keep any.
 
     Args:
         rows: Typed columns and ``__row``.
@@ -42,10 +51,11 @@ def select(rows: pa.Table, sql: str | None, place: str) -> tuple[pa.Table, Any]:
     traced = _with_trace(sql)
     if traced is not None:
         try:
-            result = run_sql(traced, {"source": rows}, place=place)
+            result = run_sql(traced.sql, {"source": rows}, place=place)
         except DataError:
             pass  # an aggregate, or the team's own mistake, which the plain run below tells in its own words
         else:
+            result = result if traced.is_ordered else _in_reading_order(result)
             numbers = result[_TRACE].to_numpy()
             hidden = [name for name in result.column_names if name == _TRACE or name.startswith(ROW)]
             return _checked(result.drop_columns(hidden), place), numbers
@@ -63,7 +73,16 @@ def _refuse_alike(names: Sequence[str], place: str) -> None:
             )  # fmt: skip
 
 
-def _with_trace(sql: str) -> str | None:
+def _in_reading_order(rows: pa.Table) -> pa.Table:
+    import numpy as np
+
+    numbers = rows[_TRACE].to_numpy()
+    if (numbers[1:] >= numbers[:-1]).all():
+        return rows
+    return rows.take(np.argsort(numbers, kind="stable"))
+
+
+def _with_trace(sql: str) -> _Traced | None:
     """The same SELECT with the row's number as one more column; ``None`` if it is not row by row."""
     from evergreen.lake.duck import query
 
@@ -84,7 +103,8 @@ def _with_trace(sql: str) -> str | None:
         return None
     node["select_list"].append({"class": "COLUMN_REF", "type": "COLUMN_REF", "alias": _TRACE, "column_names": [ROW]})
     back = query("SELECT json_deserialize_sql($tree) AS sql", {}, {"tree": json.dumps(tree)})
-    return str(back["sql"][0].as_py())
+    is_ordered = any(each["type"] == "ORDER_MODIFIER" for each in node["modifiers"])
+    return _Traced(str(back["sql"][0].as_py()), is_ordered)
 
 
 def _checked(table: pa.Table, place: str) -> pa.Table:

@@ -30,3 +30,14 @@ def test_what_is_no_function_of_the_rows_is_refused(sql: str) -> None:
 def test_a_select_by_row_keeps_its_trace() -> None:
     table, numbers = select(ROWS, "select a + 1 as b from source where a > 1", "dataset x select")
     assert table.to_pydict() == {"b": [3]} and numbers.tolist() == [1]
+
+
+def test_a_window_leaves_the_rows_in_reading_order() -> None:
+    """DuckDB gives them by the window's partitions; of two rows of one identity ``dedupe`` keeps the one read last."""
+    count = 30_000
+    rows = pa.table({"a": [number % 5000 for number in range(count)], "__row": range(count)})
+    windowed = "select a, count(*) over (partition by a % 7) as n from source"
+    table, numbers = select(rows, windowed, "dataset x select")
+    assert numbers.tolist() == list(range(count)) and table["a"].to_pylist() == rows["a"].to_pylist()
+    numbers = select(rows, f"{windowed} order by a desc, a % 7", "dataset x select")[1]
+    assert rows["a"].take(numbers).to_pylist() == sorted(rows["a"].to_pylist(), reverse=True), "its own order stays"
