@@ -9,7 +9,7 @@ winner at each moment, and a binary search finds the moment of a query. Entities
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from evergreen.errors import DataError
@@ -71,6 +71,22 @@ def point_in_time(
     for name in columns:
         queries = queries.append_column(name, _flat(rows[name]).take(taken))
     return queries
+
+
+def newest_by(rows: pa.Table, entity: list[str], at: datetime) -> pa.Table:
+    """The row of each entity that a look-up at an instant finds, whole; an entity without one is left out.
+
+    Args:
+        rows: As :func:`point_in_time` takes them.
+        entity: Key columns.
+        at: The instant.
+    """
+    import pyarrow as pa
+
+    keys = rows.select(entity).group_by(entity).aggregate([]) if entity else pa.table({"_any": [True]})
+    asked = pa.array([at] * keys.num_rows, pa.timestamp("us", tz="UTC"))
+    found = _find(keys.append_column("_at", asked), "_at", rows, entity, None)
+    return rows.take(pa.array(found[found >= 0]))
 
 
 def _check(queries: pa.Table, query_time: str, rows: pa.Table, entity: list[str], columns: list[str]) -> None:

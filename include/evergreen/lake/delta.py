@@ -11,7 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import datetime
+from functools import reduce
+from operator import and_, or_
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from evergreen.errors import DataError, EvergreenError, TransientError
@@ -29,12 +31,13 @@ _PRUNED = ("_event_time", "_known_at", "_as_of", "_commit", "as_of")
 """Columns whose statistics tell files apart; those of digests and of most others do not."""
 _MANY = 1000
 """Of more values than this nobody asks in which files they may be."""
-_ROUNDED = timedelta(milliseconds=1)
-"""Statistics of instants are cut to it, so that a maximum may lie before the instant that it stands for."""
 
 
 class Condition(NamedTuple):
-    """What a column must meet; of ``in``, ``value`` is a list. Instants have a time zone."""
+    """What a column must meet; of ``in``, ``value`` is a list. Instants have a time zone.
+
+    Statistics of instants are cut to milliseconds, so that a maximum may lie before the instant that it stands for.
+    """
 
     column: str
     test: Literal["<", "<=", ">", ">=", "in"]
@@ -54,9 +57,11 @@ class Condition(NamedTuple):
 
     @property
     def of_files(self) -> Condition:
-        """What the statistics of a file that holds such a row meet."""
+        """What the statistics of a file that holds such a row meet; itself where that is no less."""
         if self.test in (">", ">=") and isinstance(self.value, datetime):
-            return self._replace(value=self.value - _ROUNDED)
+            at = self.value.replace(microsecond=self.value.microsecond // 1000 * 1000)
+            if self.test == ">" or at != self.value:
+                return self._replace(test=">=", value=at)
         return self
 
     @property
@@ -96,18 +101,25 @@ class Snapshot:
         """Commits, newest first, as Delta tells them."""
         return list(self._delta.history(limit))
 
-    def scan(self, columns: Sequence[str], where: Sequence[Condition] = ()) -> pa.Table:
-        """Reads the rows that meet all conditions; files whose statistics exclude them are not opened."""
-        rough = [each.of_files for each in where]
-        files = [tuple(each) for each in rough if each.tells_files_apart]
+    def scan(
+        self, columns: Sequence[str], where: Sequence[Condition] = (), either: Sequence[Condition] = ()
+    ) -> pa.Table:
+        """Reads rows; files whose statistics exclude them are not opened.
+
+        Args:
+            columns: To read.
+            where: All of these hold.
+            either: At least one of these holds, if there are any.
+        """
+        rough, rough_either = [each.of_files for each in where], [each.of_files for each in either]
+        is_rough = any(near is not each for near, each in zip([*rough, *rough_either], [*where, *either], strict=True))
+        needed = dict.fromkeys([*columns, *(each.column for each in (*where, *either) if is_rough)])
         with _faults(self._root.join(self._path)):
             dataset = self._delta.to_pyarrow_dataset(
-                filesystem=self._root.arrow_filesystem(self._path), file_pruning_predicate=files or None
+                filesystem=self._root.arrow_filesystem(self._path), file_pruning_predicate=_files(rough, rough_either)
             )
-            exact = [each for each, near in zip(where, rough, strict=True) if each.test != "in" and each != near]
-            needed = dict.fromkeys([*columns, *(each.column for each in exact)])
-            rows = dataset.to_table(columns=list(needed), filter=_all_of(rough))
-        return rows.filter(_all_of(exact)).select(list(columns)) if exact else rows
+            rows = dataset.to_table(columns=list(needed), filter=_expression(rough, rough_either))
+        return rows.filter(_expression(where, either)).select(list(columns)) if is_rough else rows
 
     def append(self, rows: pa.Table, transactions: Mapping[str, int], metadata: Mapping[str, str]) -> None:
         """Appends rows; columns that the table lacks are added.
@@ -187,11 +199,19 @@ def create(root: Root, path: str, schema: pa.Schema) -> Snapshot:
     return made
 
 
-def _all_of(conditions: Sequence[Condition]) -> ds.Expression | None:
-    result = None
-    for each in conditions:
-        result = each.expression if result is None else result & each.expression
-    return result
+def _files(where: Sequence[Condition], either: Sequence[Condition]) -> list[Any] | None:
+    """Which files may hold such rows, in deltalake's form; ``None`` for all."""
+    always = [tuple(each) for each in where if each.tells_files_apart]
+    if either and all(each.tells_files_apart for each in either):
+        return [[*always, tuple(each)] for each in either]
+    return always or None
+
+
+def _expression(where: Sequence[Condition], either: Sequence[Condition]) -> ds.Expression | None:
+    found = [each.expression for each in where]
+    if either:
+        found.append(reduce(or_, (each.expression for each in either)))
+    return reduce(and_, found) if found else None
 
 
 def _instant(moment: datetime) -> pa.Scalar:

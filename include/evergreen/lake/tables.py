@@ -66,6 +66,25 @@ class Keyed(NamedTuple):
     changed_known_at: datetime
 
 
+class Looked(NamedTuple):
+    """How far somebody has looked for corrections: at every commit up to one, as far as it was known by an instant."""
+
+    commit: int
+    known_by: datetime
+
+    @classmethod
+    def read(cls, text: str | None) -> Looked | None:
+        """What :meth:`written` gave."""
+        if text is None:
+            return None
+        commit, _, known_by = text.partition(" ")
+        return cls(int(commit), datetime.fromisoformat(known_by))
+
+    def written(self) -> str:
+        """As text."""
+        return f"{self.commit} {self.known_by.isoformat()}"
+
+
 class Table:
     """A table of the lake, by name; it need not exist yet.
 
@@ -328,7 +347,7 @@ class Table:
             known_by: Only versions with ``_known_at`` at or before this instant.
             event_from: Only versions with ``_event_time`` at or after this instant.
             event_to: Only versions with ``_event_time`` before this instant (of snapshots: as they were then).
-            match: Only versions whose column equals the value, or is among the values of a list.
+            match: Only versions whose column equals the value, or is among the values of a list or an Arrow array.
             version: Delta version to read (the newest by default).
             latest: False gives all versions, tombstones too.
             system: Add the system columns that the table has.
@@ -353,6 +372,101 @@ class Table:
         if versioned:
             rows = rows.take(versions.newest(rows) if latest else versions.ordered(rows))
         return rows.select(wanted)
+
+    def versions_after(
+        self,
+        moment: datetime,
+        commit: int,
+        columns: Sequence[str] | None = None,
+        *,
+        known_by: datetime,
+        event_to: datetime | None = None,
+        version: int | None = None,
+    ) -> pa.Table:
+        """What a checkpoint lacks: row versions that happened, were known or were committed after it.
+
+        Args:
+            moment: Of the checkpoint; what happened and was known by then is in it.
+            commit: What was committed later is not in it.
+            columns: User columns to read (all by default); the system's columns come with them.
+            known_by: Only versions with ``_known_at`` at or before this instant.
+            event_to: Only versions with ``_event_time`` before this instant.
+            version: Delta version to read (the newest by default).
+
+        Returns:
+            Versions in the order of :meth:`read_versions`.
+        """
+        snapshot = self._load(version)
+        user = [name for name in snapshot.schema.names if name not in SYSTEM] if columns is None else list(columns)
+        after = [
+            Condition("_event_time", ">", moment),
+            Condition("_known_at", ">", moment),
+            Condition("_commit", ">", commit),
+        ]
+        rows = snapshot.scan([*user, *SYSTEM], _filters(known_by, None, event_to, None), after)
+        return rows.take(versions.ordered(rows))
+
+    def touched(
+        self, after: int, through: int, columns: Sequence[str], *, whole: bool, version: int | None = None
+    ) -> pa.Table:
+        """All versions, up to a commit, of the rows that were touched by the commits after another.
+
+        Args:
+            after: Number of a commit; 0 is before the first.
+            through: Number of a later commit.
+            columns: User columns to read beside those that versions are told apart by.
+            whole: Rows are of whole snapshots: a row's versions have event times of their own.
+            version: Delta version to read (the newest by default).
+        """
+        import pyarrow.compute as pc
+
+        snapshot = self._load(version)
+        names, where = [*versions.KEYS, *columns], [Condition("_commit", "<=", through)]
+        if not after:
+            return snapshot.scan(names, where)
+        fresh = snapshot.scan(["_row_id", "_event_time"], [Condition("_commit", ">", after), *where])
+        if not fresh.num_rows:
+            return snapshot.schema.empty_table().select(names)
+        where.append(Condition("_row_id", "in", pc.unique(fresh["_row_id"])))
+        if not whole:
+            span = pc.min_max(fresh["_event_time"]).as_py()
+            where += [Condition("_event_time", ">=", span["min"]), Condition("_event_time", "<=", span["max"])]
+        return snapshot.scan(names, where)
+
+    def is_corrected(
+        self, since: int, looked: Looked | None, *, known_by: datetime, whole: bool, newest: int | None = None
+    ) -> bool:
+        """Whether a row that stood in an earlier Delta version says something else since, or is gone.
+
+        Args:
+            since: The earlier version.
+            looked: What was looked at before and found to be no correction; ``None`` for nothing.
+            known_by: Only what was known by then counts.
+            whole: Rows are of whole snapshots: a row's versions have event times of their own.
+            newest: Delta version to read (the newest by default).
+        """
+        import pyarrow.compute as pc
+
+        snapshot, before = self._load(newest), self.commit(since)
+        new = [Condition("_commit", ">", before), Condition("_known_at", "<=", known_by)]
+        beyond = (
+            [Condition("_commit", ">", looked.commit), Condition("_known_at", ">", looked.known_by)] if looked else []
+        )
+        fresh = snapshot.scan(["_row_id", "_event_time"], new, beyond)
+        if not fresh.num_rows:
+            return False
+        span = []
+        if not whole:
+            ends = pc.min_max(fresh["_event_time"]).as_py()
+            span = [Condition("_event_time", ">=", ends["min"]), Condition("_event_time", "<=", ends["max"])]
+        mine = Condition("_row_id", "in", pc.unique(fresh["_row_id"]))
+        stood = snapshot.scan(["_row_id"], [mine, *span, Condition("_commit", "<=", before)])
+        if not stood.num_rows:
+            return False
+        mine = Condition("_row_id", "in", pc.unique(stood["_row_id"]))
+        told = snapshot.scan(versions.KEYS, [mine, *span, Condition("_known_at", "<=", known_by)])
+        told = told.take(versions.ordered(told))
+        return bool(pc.any(pc.greater(told["_commit"], before)).as_py())
 
     def read_versions(self, columns: Sequence[str] | None = None, **how: Any) -> pa.Table:
         """All row versions, tombstones too: :meth:`read` with ``latest=False``."""
@@ -440,8 +554,16 @@ def _filters(
     if event_to is not None:
         found.append(Condition("_event_time", "<", event_to))
     for name, value in (match or {}).items():
-        found.append(Condition(name, "in", list(value) if isinstance(value, list | tuple | set) else [value]))
+        found.append(Condition(name, "in", _values(value)))
     return found
+
+
+def _values(wanted: object) -> Any:
+    import pyarrow as pa
+
+    if isinstance(wanted, pa.Array):
+        return wanted
+    return list(wanted) if isinstance(wanted, list | tuple | set) else [wanted]
 
 
 def _without_nulls(schema: pa.Schema) -> pa.Schema:

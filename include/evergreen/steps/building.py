@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from evergreen.errors import UserError
 from evergreen.spec.timing import interval_of, key_of
-from evergreen.steps import closing, staging, tables
+from evergreen.steps import closing, lookups, staging, tables
 from evergreen.steps.context import StepContext
 from evergreen.steps.contract import Outcome, Step, digest
 
@@ -330,6 +330,7 @@ def append(ctx: StepContext, target: Target, staged: Mapping[str, Any]) -> dict[
         version = appended.version
         withdrawn = appended.tombstones + appended.restored
         figures = {"appended": appended.appended, "unchanged": appended.unchanged, "withdrawn": withdrawn}
+        lookups.ensure(ctx, target.table, target.view)
     if not staged["failed"]:
         consumed = Consumed(ctx.store)
         for table, commit in commits.items():

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from datetime import UTC
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo
 
 from evergreen.steps import evidence, tables
 from evergreen.steps.context import StepContext
 from evergreen.steps.contract import Outcome, Step, digest
+from evergreen.steps.counting import LabelHistory
 
 if TYPE_CHECKING:
     from evergreen.monitoring.policy import PolicyInputs
@@ -101,7 +100,7 @@ def gather(ctx: StepContext) -> PolicyInputs:
     champion = Ledger(ctx.store).champion(ctx.name)
     version = None if champion is None else champion.version
     training = None if version is None else Trainings(ctx.store).by_version(ctx.name, version)
-    history = label_history(ctx)
+    history = LabelHistory(ctx)
     gate_value, values = None, []
     if champion is not None and version is not None and training is not None:
         gate = newest_verdict(training, Decisions(ctx.store).of(ctx.name, kind="gate"))
@@ -124,12 +123,12 @@ def gather(ctx: StepContext) -> PolicyInputs:
         windows=evidence.windows(ctx, champion),
         drift_windows=model.monitoring.drift.windows,
         asked=asked,
-        labelled_from=history["from"],
-        labelled_through=history["through"],
-        labelled_rows=history["labels_since"](None),
+        labelled_from=history.begin,
+        labelled_through=history.through,
+        labelled_rows=history.labels_since(None),
         kept_back=model.kept_back,
-        rows_since=history["rows_since"](evidence.since(trained, asked, "new_rows")),
-        labels_since=history["labels_since"](evidence.since(trained, asked, "new_labels")),
+        rows_since=history.rows_since(evidence.since(trained, asked, "new_rows")),
+        labels_since=history.labels_since(evidence.since(trained, asked, "new_labels")),
         code_changed=None if training is None else training.workspace != ctx.inp.workspace,
         upstream_changed=_upstream_changed(ctx, evidence.baseline(training, asked))
         if model.retraining.upstream
@@ -141,46 +140,32 @@ def gather(ctx: StepContext) -> PolicyInputs:
     )
 
 
-def label_history(ctx: StepContext) -> dict[str, Any]:
-    """Span of the labelled rows known by as_of, and counters of rows newer than an instant."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    model, end = ctx.model, ctx.as_of_time
-    table = tables.table_of(ctx, "dataset", model.label.dataset)
-    rows = tables.read(ctx, table, [model.label.column], known_by=end, event_to=end)
-    labelled = rows.filter(pc.is_valid(rows[model.label.column]))
-    span = pc.min_max(labelled["_event_time"]).as_py()
-    if span["min"] is not None:  # a history counts from the local midnight of its first day
-        local = span["min"].astimezone(ZoneInfo(ctx.driver.timezone))
-        span["min"] = local.replace(hour=0, minute=0, second=0, microsecond=0).astimezone(UTC)
-
-    def since(table: pa.Table) -> Any:
-        def count(moment: Any) -> int:
-            if moment is None:
-                return int(table.num_rows)
-            bound = pa.scalar(moment, table["_event_time"].type)
-            return int(pc.sum(pc.greater_equal(table["_event_time"], bound)).as_py() or 0)
-
-        return count
-
-    return {"from": span["min"], "through": span["max"], "rows_since": since(rows), "labels_since": since(labelled)}
-
-
 def _upstream_changed(ctx: StepContext, known: Mapping[str, int]) -> bool:
-    """Whether rows that stood in these versions of the tables were corrected or withdrawn since."""
-    import pyarrow.compute as pc
+    """Whether rows that stood in these versions of the tables were corrected or withdrawn since.
 
+    What was looked at and found to be new rows only is noted, so that the next period looks at its own.
+    """
+    from evergreen.lake.tables import Looked
+    from evergreen.store.consumed import Consumed
+
+    consumed = Consumed(ctx.store)
     for name, version in known.items():
         table = ctx.lake.table(name)
         if version < 0 or not table.exists() or table.version() == version:
             continue
-        before = table.read_versions([], version=version)
-        after = table.read_versions([], known_by=ctx.as_of_time)
-        since = after.filter(pc.greater(after["_commit"], pc.max(before["_commit"])))
-        if pc.any(pc.is_in(since["_row_id"], value_set=before["_row_id"].combine_chunks())).as_py():
+        who, newest = f"{ctx.name} upstream", tables.version_of(ctx, name)
+        looked = Looked.read(consumed.watermark(who, f"{name}@{version}"))
+        if table.is_corrected(version, looked, known_by=ctx.as_of_time, whole=_is_whole(ctx, name), newest=newest):
             return True
+        consumed.mark(who, f"{name}@{version}", Looked(table.commit(newest), ctx.as_of_time).written())
     return False
+
+
+def _is_whole(ctx: StepContext, table: str) -> bool:
+    """Whether a table holds whole snapshots."""
+    folder, _, name = table.partition("/")
+    dataset = ctx.workspace.datasets.get(name.partition(".")[0])
+    return folder == tables.FOLDERS["dataset"] and (dataset is None or dataset.event_time is None)
 
 
 DECIDE = Step(decide, decide_depends)

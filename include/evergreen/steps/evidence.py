@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from evergreen.steps.context import StepContext
 
 if TYPE_CHECKING:
     from evergreen.monitoring.evidence import Asked, Window
+    from evergreen.steps.counting import LabelHistory
     from evergreen.store.history import Promotion
     from evergreen.store.requests import Request
     from evergreen.store.trainings import Training
@@ -31,9 +32,7 @@ def windows(ctx: StepContext, champion: Promotion | None) -> list[Window]:
     return [Window(report.as_of, report.verdict == "drift") for report in judged]
 
 
-def asked(
-    ctx: StepContext, requests: Sequence[Request], version: int | None, history: Mapping[str, Any]
-) -> list[Asked]:
+def asked(ctx: StepContext, requests: Sequence[Request], version: int | None, history: LabelHistory) -> list[Asked]:
     """Earlier requests of the policy for the champion, with the evidence that they spent."""
     from evergreen.monitoring.evidence import Asked
 
@@ -43,7 +42,7 @@ def asked(
             request.as_of_time,
             request.evidence["found"],
             is_unjudged=_is_unjudged(ctx, request),
-            labels_since=history["labels_since"](request.as_of_time),
+            labels_since=history.labels_since(request.as_of_time),
         )
         for request in requests
         if "found" in request.evidence and request.evidence.get("version") == version

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from evergreen.spec.model import Model
-from evergreen.steps import tables
+from evergreen.steps import lookups, tables
 from evergreen.steps.building import catch_up
 from evergreen.steps.context import StepContext
 
@@ -47,12 +47,9 @@ def own_frame(ctx: StepContext, training: Training, rows: pa.Table, *, known_by:
         if tables.table_of(ctx, "feature_view", name, digest) not in ctx.versions:
             catch_up(ctx, name, digest)
 
-    def versions_of(view: str) -> pa.Table:
-        table = tables.table_of(ctx, "feature_view", view, digest)
-        return tables.read(ctx, table, latest=False, known_by=known_by)
-
     rows = _asked_with(ctx, model, digest, rows, known_by)
-    return build(model, workspace, ctx.thawed(digest), rows=rows, read_versions=versions_of, labelled=False)
+    read_versions = lookups.reader(ctx, model, workspace, digest, rows, known_by=known_by)
+    return build(model, workspace, ctx.thawed(digest), rows=rows, read_versions=read_versions, labelled=False)
 
 
 def _asked_with(ctx: StepContext, model: Model, digest: str, rows: pa.Table, known_by: datetime) -> pa.Table:

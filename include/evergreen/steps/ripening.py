@@ -98,16 +98,14 @@ def _judged(ctx: StepContext, due: Sequence[Watched], now: datetime) -> Iterable
 
     scores = ctx.lake.table(f"scores/{ctx.name}").read(match={"as_of": [period.as_of for period in due]})
     classes = _classes(ctx, scores)
-    logged, feedback = _logs(ctx)
+    known = {}
     for instant, together in groupby(sorted(due, key=known_by), key=known_by):
         group = list(together)
-        labels = tables.label_rows(
-            ctx,
-            model,
-            known_by=instant,
-            event_from=min(period.start_time for period in group),
-            event_to=max(period.as_of_time for period in group),
-        )
+        start, end = min(period.start_time for period in group), max(period.as_of_time for period in group)
+        labels = tables.label_rows(ctx, model, known_by=instant, event_from=start, event_to=end)
+        known[instant] = group, labels
+    logged, feedback = _logs(ctx, [labels["_row_id"] for _, labels in known.values()])
+    for instant, (group, labels) in known.items():
         for period in group:
             yield (
                 period,
@@ -135,14 +133,21 @@ def _classes(ctx: StepContext, scores: pa.Table) -> dict[int, Sequence[Any]]:
     return {version: bundles.load(ctx, bundles.training_of(ctx, version).bundle).classes for version in versions}
 
 
-def _logs(ctx: StepContext) -> tuple[pa.Table | None, Feedback | None]:
+def _logs(ctx: StepContext, row_ids: Sequence[pa.ChunkedArray]) -> tuple[pa.Table | None, Feedback | None]:
+    """The answers about some rows, and what callers said of these answers."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     from evergreen.monitoring.labels import Feedback
 
     predictions, feedback = (ctx.lake.table(f"{kind}/{ctx.name}") for kind in ("predictions", "feedback"))
-    return (
-        predictions.read() if predictions.exists() else None,
-        Feedback.of(feedback.read()) if feedback.exists() else None,
-    )
+    if not predictions.exists() or not row_ids:
+        return None, None
+    wanted = pc.unique(pa.chunked_array([chunk for each in row_ids for chunk in each.chunks], pa.string()))
+    logged = predictions.read(["request_id", "version", "row_id", "prediction"], match={"row_id": wanted})
+    if not feedback.exists():
+        return logged, None
+    return logged, Feedback.of(feedback.read(match={"request_id": pc.unique(logged["request_id"])}))
 
 
 def _of(scores: pa.Table, as_of: str) -> pa.Table:

@@ -82,10 +82,19 @@ def read(ctx: StepContext, table: str, columns: list[str] | None = None, **how: 
     Raises:
         NotReady: When nothing is published.
     """
+    return ctx.lake.table(table).read(columns, version=published(ctx, table), **how)
+
+
+def published(ctx: StepContext, table: str) -> int:
+    """The version at which this step reads a table.
+
+    Raises:
+        NotReady: When nothing is published.
+    """
     version = version_of(ctx, table)
     if version < 0:
         raise NotReady(f"Nothing of {table} is published yet")
-    return ctx.lake.table(table).read(columns, version=version, **how)
+    return version
 
 
 def as_declared(table: pa.Table) -> pa.Table:
@@ -120,11 +129,10 @@ def model_frame(
 ) -> pa.Table:
     """Labels and features of rows, each feature as it was known at the row's own prediction time."""
     from evergreen.features.frame import build
+    from evergreen.steps.lookups import reader
 
-    def versions_of(view: str) -> pa.Table:
-        return read(ctx, table_of(ctx, "feature_view", view, digest), latest=False, known_by=known_by)
-
-    return build(model, workspace, ctx.thawed(digest), rows=rows, read_versions=versions_of)
+    read_versions = reader(ctx, model, workspace, digest, rows, known_by=known_by)
+    return build(model, workspace, ctx.thawed(digest), rows=rows, read_versions=read_versions)
 
 
 def missing_views(ctx: StepContext, model: Model) -> list[str]:

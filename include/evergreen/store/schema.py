@@ -337,6 +337,38 @@ definitions = Table(
     Index(None, "table"),
 )
 
+checkpoints = Table(
+    "checkpoints",
+    metadata,
+    _text("table", primary_key=True),
+    Column("moment", Instant, primary_key=True),
+    Column("commit", BigInteger, primary_key=True),
+    _text("path"),
+    Column("rows", BigInteger, nullable=False),
+    _stamp("at"),
+)
+
+counted = Table(
+    "counted",
+    metadata,
+    _text("table", primary_key=True),
+    _text("counter", primary_key=True),
+    Column("first", BigInteger, nullable=False),
+    Column("last", BigInteger, nullable=False),
+)
+
+increments = Table(
+    "increments",
+    metadata,
+    _text("table", primary_key=True),
+    _text("counter", primary_key=True),
+    Column("commit", BigInteger, primary_key=True),
+    Column("event", Instant, primary_key=True),
+    Column("known", Instant, primary_key=True),
+    Column("rows", BigInteger, nullable=False),
+    Column("labels", BigInteger, nullable=False),
+)
+
 coverage = Table(
     "coverage",
     metadata,
