@@ -152,7 +152,7 @@ def load(dataset: Dataset, fs: Any, files: Sequence[SourceFile]) -> Raw:
                 parts.append(Part(name, position, count, sheet))
                 malformed += [(position + each.record, _reject(each, sheet, name)) for each in sheet.malformed]
             else:
-                table = _readable(parquetfile.parse(name, content, own))
+                table = _readable(parquetfile.parse(name, content, own), name)
                 records, count, nulls = (range(position, position + table.num_rows), table.num_rows, {})
                 parts.append(Part(name, position, count, None))
             folders = [each for each in file.partitions if _is_wanted(each, table, wanted)]
@@ -208,8 +208,14 @@ def _is_wanted(folder: str, table: pa.Table, wanted: Sequence[str] | None) -> bo
     return (wanted is None or folder in wanted) and folder not in table.column_names
 
 
-def _readable(table: pa.Table) -> pa.Table:
-    """The columns of a Parquet file without what DuckDB cannot read: dictionaries, odd widths of numbers."""
+def _readable(table: pa.Table, name: str) -> pa.Table:
+    """The columns of a Parquet file without what DuckDB cannot read or would write otherwise.
+
+    Dictionaries, odd widths of numbers, and texts that an older writer noted as bytes, which DuckDB would escape.
+
+    Raises:
+        DataError: When bytes are no text.
+    """
     import pyarrow as pa
 
     columns = {}
@@ -221,6 +227,15 @@ def _readable(table: pa.Table) -> pa.Table:
             column = column.cast(pa.float64())
         elif pa.types.is_decimal(kind) and not pa.types.is_decimal128(kind):
             column = narrow_decimals(column)
+        elif pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind):
+            try:
+                column = column.cast(pa.binary()).cast(pa.string())
+            except pa.ArrowInvalid as error:
+                raise DataError(
+                    f"{name} column {field.name}",
+                    f"must hold text in UTF-8, not other bytes: {error}",
+                    remedy="Leave it out of columns, or deliver it as text.",
+                ) from error
         columns[field.name] = column
     return pa.table(columns)
 

@@ -303,11 +303,13 @@ def append(ctx: StepContext, target: Target, staged: Mapping[str, Any]) -> dict[
     commits: dict[str, int] = staged["commits"]
     standing = {each.as_of: each for each in Coverage(ctx.store).of(target.table)}
     rows = staging.get(ctx.lake, staged["rows"])
-    keys = [
-        key
-        for key in staging.get(ctx.lake, staged["keys"]).to_pylist()
-        if not _is_newer(standing.get(key["as_of"]), commits)
-    ]
+    keys, others = [], []
+    for key in staging.get(ctx.lake, staged["keys"]).to_pylist():
+        known = standing.get(key["as_of"])
+        if known is not None and _is_newer(known, commits):
+            others.append(known)
+        else:
+            keys.append(key)
     readings = list(readings_of(target, rows, keys))
     version, figures = ctx.lake.table(target.table).version(), {"appended": 0, "unchanged": 0, "withdrawn": 0}
     if readings:
@@ -333,15 +335,14 @@ def append(ctx: StepContext, target: Target, staged: Mapping[str, Any]) -> dict[
         lookups.ensure(ctx, target.table, target.view)
     if not staged["failed"]:
         consumed = Consumed(ctx.store)
-        for table, commit in commits.items():
-            consumed.mark(target.table, table, str(commit))
+        for table, commit in commits.items():  # another's key may know more of one input and less of this one
+            seen = min([commit, *(each.details.get("commits", {}).get(table, commit) for each in others)])
+            consumed.mark(target.table, table, str(seen))
     return {"version": version, **figures, "keys": len(readings)}
 
 
-def _is_newer(standing: Covered | None, commits: Mapping[str, int]) -> bool:
+def _is_newer(standing: Covered, commits: Mapping[str, int]) -> bool:
     """Whether a key stands from a later state of its inputs than ours."""
-    if standing is None:
-        return False
     theirs = standing.details.get("commits", {})
     return any(theirs.get(table, 0) > commit for table, commit in commits.items())
 

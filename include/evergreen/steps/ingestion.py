@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from evergreen.errors import DataError
+from evergreen.errors import DataError, Superseded
 from evergreen.steps import closing, staging, tables
 from evergreen.steps.context import StepContext
 from evergreen.steps.contract import Outcome, Step, digest
@@ -40,10 +40,12 @@ def read(ctx: StepContext) -> Outcome:
     from evergreen.steps.rebuilding import settle_history
 
     settle_history(ctx)
+    standing = _newest_run(ctx)
     try:
-        return read_key(ctx)
+        outcome = read_key(ctx)
     except Skipped as absent:
         return closing.skipped(ctx, str(absent))
+    return outcome._replace(output={**outcome.output, "standing": standing})
 
 
 def read_key(ctx: StepContext, *, is_current: bool = True) -> Outcome:
@@ -137,13 +139,9 @@ def validate(ctx: StepContext) -> Outcome:
 
 def publish_depends(ctx: StepContext) -> Mapping[str, Any]:
     """Depends on what was validated and on what else was published for as_of: a file that is put back counts anew."""
-    from evergreen.store.row_counts import RowCounts
-
     if (reason := closing.why_nothing(ctx, "read")) is not None:
         return {"skipped": reason}
-    content = _content(ctx)
-    others = [run for run in RowCounts(ctx.store).runs(ctx.name, ctx.as_of) if run.details.get("content") != content]
-    return {"content": content, "after": others[-1].step_key if others else None, "table": _table(ctx)}
+    return {"content": _content(ctx), "after": published_after(ctx), "table": _table(ctx)}
 
 
 def publish(ctx: StepContext) -> Outcome:
@@ -154,6 +152,7 @@ def publish(ctx: StepContext) -> Outcome:
 
     if (reason := closing.why_nothing(ctx, "read")) is not None:
         return closing.nothing(ctx, reason)
+    _refuse_stale(ctx)
     rebuild(ctx)
     good, before = ctx.inp.inputs["validate"]["good"], predecessor(ctx)
     if before is not None:
@@ -244,6 +243,37 @@ def publish_key(
         )
     publication.finish()
     return figures
+
+
+def published_after(ctx: StepContext) -> str | None:
+    """The last run of this key that published other content: what is said again after it counts anew."""
+    from evergreen.store.row_counts import RowCounts
+
+    content = _content(ctx)
+    others = [run for run in RowCounts(ctx.store).runs(ctx.name, ctx.as_of) if run.details.get("content") != content]
+    return others[-1].step_key if others else None
+
+
+def _newest_run(ctx: StepContext) -> str | None:
+    from evergreen.store.row_counts import RowCounts
+
+    runs = RowCounts(ctx.store).runs(ctx.name, ctx.as_of)
+    return runs[-1].step_key if runs else None
+
+
+def _refuse_stale(ctx: StepContext) -> None:
+    """Keeps a run that read before its file was repaired from bringing the old rows back when it is tried again.
+
+    Raises:
+        Superseded: When another run published the key since this one read it, and the source is not as it was read.
+    """
+    first, after = ctx.inp.inputs["read"], published_after(ctx)
+    if after is None or after == first.get("standing") or read_depends(ctx)["source"] == first["fingerprint"]:
+        return
+    raise Superseded(
+        f"{ctx.name} as of {ctx.as_of} was read, then published by another run from a source that has changed since. "
+        "Clear the task `read` to take what the source says now."
+    )
 
 
 def rows_of(ctx: StepContext, good: pa.Table, as_of: str) -> pa.Table:

@@ -242,9 +242,19 @@ def _run(
     good, is_exact = inputs["validate"]["good"], True
     if covered is not None:
         good, is_exact = dated(sub, covered, good, newest=ctx.as_of_time)
-    sub = ctx.at(as_of, workspace=workspace, inputs=inputs, key=digest([workspace, as_of, inputs, good]))
+    made = ctx.at(as_of, workspace=workspace, inputs=inputs)
+    after = ingestion.published_after(made) if is_current else _standing(made)
+    sub = ctx.at(as_of, workspace=workspace, inputs=inputs, key=digest([workspace, as_of, inputs, good, after]))
     figures = ingestion.publish_key(sub, good_rows=good, is_current=is_current, changed_known_at=changed_known_at)
     return figures, is_exact
+
+
+def _standing(ctx: StepContext) -> str | None:
+    """The last reading of the key in the table of an earlier definition."""
+    from evergreen.store.coverage import Coverage
+
+    standing = Coverage(ctx.store).get(tables.table_of(ctx, "dataset", ctx.name), ctx.as_of)
+    return None if standing is None else standing.step_key
 
 
 def _named(keys: Sequence[str]) -> str:

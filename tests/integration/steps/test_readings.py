@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from drill_world import INGEST, World
+from drill_world import BUILD, INGEST, KEYS, World, csv_of, rows_of
 
-from evergreen.errors import DataError
+from evergreen.errors import DataError, Superseded
 from evergreen.lake.lake import Lake
+from evergreen.store.consumed import Consumed
 from evergreen.store.row_counts import RowCounts
 
 DAILY = {"cron": "0 0 * * *"}
@@ -196,3 +197,57 @@ def test_a_late_row_is_late_although_its_key_comes_first(bare_world: World) -> N
     name = declared(bare_world, TILL, old)
     assert bare_world.open(name, "ingest", "2024-03-04").steps(*INGEST)["publish"].output["quarantined"] == 1
     assert stands(bare_world.lake, f"datasets/{name}", "2025-01-01") == [(at("2024-03-02T10:00"), 22, at("2024-03-04"))]
+
+
+def test_a_rebuild_takes_a_repair_that_comes_back(bare_world: World) -> None:
+    files = {"2024-03-02": [("2024-03-01T10:00:00", 1)], "2024-03-03": [("2024-03-02T10:00:00", 2)]}
+    name = declared(bare_world, TILL, files)
+    for key in files:
+        bare_world.ingest(name, key)
+    for value in (7, 1, 7, 7):
+        lay(bare_world, name, "2024-03-02", [("2024-03-01T10:00:00", value)])
+        bare_world.open(name, "ingest", "2024-03-03").step("rebuild")
+        assert stands(bare_world.lake, f"datasets/{name}", "2025-01-01")[0][1] == value
+
+
+@pytest.mark.parametrize("point", ["publish.commit:before", "publish.commit:after"])
+def test_a_killed_publication_that_is_tried_again_after_a_repair_brings_nothing_old_back(
+    bare_world: World, point: str
+) -> None:
+    name = declared(bare_world, TILL, {"2024-03-02": [("2024-03-01T10:00:00", 1)]})
+    run = bare_world.open(name, "ingest", "2024-03-02")
+    run.steps("read", "validate")
+    run.kill("publish", point)
+    lay(bare_world, name, "2024-03-02", [("2024-03-01T10:00:00", 9)])
+    bare_world.ingest(name, "2024-03-02")
+    with pytest.raises(Superseded, match="Clear the task `read`"):
+        run.step("publish")
+    assert stands(bare_world.lake, f"datasets/{name}", "2025-01-01")[0][1] == 9
+    run.steps(*INGEST)
+    assert stands(bare_world.lake, f"datasets/{name}", "2025-01-01")[0][1] == 9
+
+
+def test_a_file_that_is_put_back_counts_although_another_was_published_since(bare_world: World) -> None:
+    name = declared(bare_world, TILL, {"2024-03-02": [("2024-03-01T10:00:00", 1)]})
+    run = bare_world.open(name, "ingest", "2024-03-02")
+    run.steps(*INGEST)
+    lay(bare_world, name, "2024-03-02", [("2024-03-01T10:00:00", 9)])
+    bare_world.ingest(name, "2024-03-02")
+    lay(bare_world, name, "2024-03-02", [("2024-03-01T10:00:00", 1)])
+    run.steps(*INGEST)
+    assert stands(bare_world.lake, f"datasets/{name}", "2025-01-01")[0][1] == 1
+
+
+def test_a_build_that_leaves_a_key_to_another_leaves_it_what_that_one_has_not_seen(bare_world: World) -> None:
+    """Two builds at once: one has seen more of one input, the other, which is published first, more of the other."""
+    name = bare_world.dataset()
+    view, table, key = bare_world.view(name), f"datasets/{name}", KEYS[0]
+    bare_world.lay(name, key, csv_of(rows_of(key)))
+    bare_world.ingest(name, key)
+    runs = [bare_world.open(view, "build", key) for _ in range(2)]
+    for run, own, other in zip(runs, (1, 2), (5, 4), strict=True):
+        run.step("build")
+        run.outputs["build"]["commits"] = {table: own, "datasets/other": other}
+    for run in runs:
+        run.steps(*BUILD[1:])
+    assert Consumed(bare_world.store).watermark(f"features/{view}", table) == "1"

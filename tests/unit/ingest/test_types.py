@@ -279,3 +279,15 @@ def test_a_later_file_is_read_in_the_types_of_the_table_where_it_fits_them(colum
 def test_a_later_file_of_another_type_is_told_what_to_declare(column, known, texts, words, select):
     with pytest.raises(DataError, match=words):
         column(*texts, types={"x": known}, select=select)
+
+
+@pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary(), pa.binary(2)])
+def test_text_that_a_parquet_file_holds_as_bytes_is_text(parquet_column, kind):
+    assert parquet_column(pa.array(["é".encode(), None], kind)) == ("string", ["é", None])
+
+
+def test_bytes_that_are_no_text_are_refused(dataset, landed, ingest):
+    times = pa.array([datetime(2013, 1, 5)], pa.timestamp("us"))
+    landed("in/2013-02-01.parquet", parquet(pa.table({"id": [1], "ts": times, "x": pa.array([b"\xff\xfe"])})))
+    with pytest.raises(DataError, match="column x must hold text in UTF-8"):
+        ingest(dataset(path="in/{as_of}.parquet", columns=None))
