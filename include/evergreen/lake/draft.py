@@ -136,7 +136,7 @@ class Draft:
                 wrong.append(versions.gone(rows, said, living, as_of=as_of, end=changed))
             elif mine.num_rows:
                 said = self._of(mine)
-                wrong.append(versions.void(rows, said, mine, as_of=as_of, end=changed))
+                wrong.append(versions.void(rows, said, mine, as_of=as_of, end=changed, source=self._source))
             for amiss in wrong:
                 ended, again = self._mend(amiss, rows, said, as_of)
                 tombstones, restored = tombstones + ended, restored + again
@@ -169,7 +169,7 @@ class Draft:
                 if not self._source:
                     return  # from the next snapshot on all is as it was
             said = self._of(affected)
-            self._mend(versions.void(claims, said, affected, **key), claims, said, other.as_of)
+            self._mend(versions.void(claims, said, affected, source=self._source, **key), claims, said, other.as_of)
             said = self._of(affected)
 
     def _of(self, ids: pa.Table) -> pa.Table:

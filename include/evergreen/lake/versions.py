@@ -56,10 +56,12 @@ standing as (
 )
 """
 
-# What a key claims must be what is known at its end (or, where the source says so, at the row's own instant).
+# What a key claims must be what is known at its end, or since the row's own instant where that is later: where the
+# source says it (then wherever that lies), of a delay that outlasts the key, and of what a rebuild found otherwise.
 _CLAIMS = f"""
 with checks as (
-    select pos, _row_id, _row_hash, case when $source then _known_at else $end::timestamptz end as moment
+    select pos, _row_id, _row_hash,
+           case when $source then _known_at else greatest($end::timestamptz, _known_at) end as moment
     from claims where _row_id in (select _row_id from affected)
 ), {_STANDING}
 select 'claim' as source, c.pos, c.moment as known_at, false as deleted
@@ -80,12 +82,12 @@ select 'stored' as source, pos, moment as known_at, true as deleted from standin
 # Versions that a key left and no longer claims are void: from its end on what the other keys say counts again.
 _VOID = f"""
 with void as (
-    select v._row_id, v.pos, v._known_at
+    select v._row_id, v.pos, v._known_at, case when $source then null else c._known_at end as claimed_at
     from stored v left join claims c on c._row_id = v._row_id
     where v._as_of = $as_of and v._row_id in (select _row_id from affected)
         and (c._row_id is null or v._deleted or v._row_hash <> c._row_hash)
 ), checks as (
-    select _row_id, greatest($end::timestamptz, max(_known_at)) as moment from void group by _row_id
+    select _row_id, greatest($end::timestamptz, max(_known_at), max(claimed_at)) as moment from void group by _row_id
 ), wanted as (
     select c._row_id, arg_max(v.pos, (v._known_at, v._as_of, v._commit)) as pos,
            arg_max(v._row_hash, (v._known_at, v._as_of, v._commit)) as _row_hash,
@@ -194,9 +196,12 @@ def gone(claims: pa.Table, stored: pa.Table, affected: pa.Table, *, as_of: str, 
     return _amiss(_GONE, claims, stored, affected, {"as_of": as_of, "end": end})
 
 
-def void(claims: pa.Table, stored: pa.Table, affected: pa.Table, *, as_of: str, end: datetime) -> Amiss:
-    """Affected identities of which a key once said what it no longer claims, and that still stands."""
-    return _amiss(_VOID, claims, stored, affected, {"as_of": as_of, "end": end})
+def void(claims: pa.Table, stored: pa.Table, affected: pa.Table, *, as_of: str, end: datetime, source: bool) -> Amiss:
+    """Affected identities of which a key once said what it no longer claims, and that still stands.
+
+    What it says otherwise now counts from the known time of that on, and what it said before until then.
+    """
+    return _amiss(_VOID, claims, stored, affected, {"as_of": as_of, "end": end, "source": source})
 
 
 def newest(rows: pa.Table) -> pa.ChunkedArray:

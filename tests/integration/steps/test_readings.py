@@ -251,3 +251,22 @@ def test_a_build_that_leaves_a_key_to_another_leaves_it_what_that_one_has_not_se
     for run in runs:
         run.steps(*BUILD[1:])
     assert Consumed(bare_world.store).watermark(f"features/{view}", table) == "1"
+
+
+def test_what_a_rebuild_found_otherwise_stays_known_since_then_whatever_is_repaired_after(bare_world: World) -> None:
+    row = "2024-03-01T10:00:00"
+    name = declared(
+        bare_world,
+        TILL,
+        {"2024-03-02": [(row, 1)], "2024-03-03": [("2024-03-02T10:00:00", 5), (row, 2)], "2024-03-05": []},
+    )
+    for key in ("2024-03-02", "2024-03-03", "2024-03-05"):
+        bare_world.ingest(name, key)
+    lay(bare_world, name, "2024-03-03", [("2024-03-02T10:00:00", 5), (row, 3)])
+    bare_world.open(name, "ingest", "2024-03-05").step("rebuild")
+    instants = ("2024-03-03", "2024-03-04", "2024-03-05", "2025-01-01")
+    before = [stands(bare_world.lake, f"datasets/{name}", instant) for instant in instants]
+    assert [rows[0][1] for rows in before] == [2, 2, 3, 3]
+    lay(bare_world, name, "2024-03-02", [(row, 9)])
+    bare_world.ingest(name, "2024-03-02")
+    assert [stands(bare_world.lake, f"datasets/{name}", instant) for instant in instants] == before
