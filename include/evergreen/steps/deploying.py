@@ -28,10 +28,11 @@ LATENCY_CALLS = 11
 
 
 def verify(ctx: StepContext) -> Outcome:
-    """Finds the newest waiting candidate, asks whether it may be promoted, and tries it: loads, golden rows, latency.
+    """Finds the newest waiting candidate that may be promoted, and tries it: loads, golden rows, latency.
 
-    What may not be promoted is recorded with its reasons and ends here. A candidate whose verdict was made against
-    other champions than those of now is judged again first, and promoted after the very entry that this was done on.
+    One that may not be, as by a hold, keeps no other from it. Where none may, the newest is recorded with its reasons.
+    A candidate whose verdict was made against other champions than those of now is judged again first, and promoted
+    after the very entry that this was done on.
     """
     from evergreen.registry.candidates import candidates
     from evergreen.registry.verdict import promotable
@@ -40,7 +41,7 @@ def verify(ctx: StepContext) -> Outcome:
 
     entries = Ledger(ctx.store).entries(ctx.name)
     waiting = candidates(ctx.store, ctx.name, entries)
-    candidate = waiting[0] if waiting else _passed_over(ctx)
+    candidate = _first_that_may(waiting, entries) or _passed_over(ctx)
     if candidate is None:
         return Outcome(skip=_turned_down(ctx) or f"no candidate of {ctx.name} is waiting")
     verdict = promotable(candidate, entries, base_seq=len(entries), waiting=waiting)
@@ -167,6 +168,17 @@ def settle(ctx: StepContext) -> Outcome:
             )
         event["gateway_serves"] = answered
     return Outcome(event, event=event, links=bundles.run_link(ctx, serving))
+
+
+def _first_that_may(waiting: Sequence[Candidate], entries: Sequence[Promotion]) -> Candidate | None:
+    """The newest candidate that may be promoted, once it is judged again where it must be; else the newest."""
+    from evergreen.registry.verdict import promotable
+
+    for candidate in waiting:
+        verdict = promotable(candidate, entries, base_seq=len(entries), waiting=waiting)
+        if verdict.codes <= {"stale_verdict"}:
+            return candidate
+    return next(iter(waiting), None)
 
 
 def _passed_over(ctx: StepContext) -> Candidate | None:

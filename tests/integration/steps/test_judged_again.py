@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from drill_world import DEPLOY, THIRD, TRAIN, Run, World
+from drill_world import DEPLOY, FIRST, SECOND, THIRD, TRAIN, Run, World
 from sqlalchemy import update
 
 from evergreen.steps.contract import StepResult
@@ -198,3 +198,22 @@ def test_a_verdict_of_an_earlier_release_that_knows_no_number_is_made_again(worl
         ("accept", None),
         ("accept", 0),
     ]
+
+
+def test_a_candidate_that_is_held_keeps_none_that_was_asked_for_after_the_hold_from_serving(world: World) -> None:
+    model = declare(world, None, WEAK)
+
+    def give(size: tuple[int, int], key: str) -> None:
+        declare(world, model, size)
+        world.train(model, key)
+
+    for size in (WEAK, MIDDLE):
+        give(size, FIRST)
+        world.open(model, "deploy", FIRST).steps(*DEPLOY)
+    give(STRONG, THIRD)
+    conf = {"action": "roll_back", "reason": "complaints"}
+    world.open(model, "rollback", FIRST, run_type="manual", conf=conf, actor="eve").step("act")
+    assert "Version 3 of" in str(deploy(world, model)["verify"].skip)
+    give(STRONGER, SECOND)
+    assert world.open(model, "deploy", SECOND).steps(*DEPLOY)["settle"].event == {"version": 4, "seq": 4}
+    assert serving(world, model) == [("promote", 1), ("promote", 2), ("roll_back", 1), ("promote", 4)]
