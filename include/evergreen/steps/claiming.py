@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from evergreen.errors import UserError
 from evergreen.steps import tables
@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 LEASE_SECONDS = 3600.0
+
+
+class _Answered(NamedTuple):
+    training_id: str
+    state: Literal["done", "refused"]
+    note: str
 
 
 def claim(ctx: StepContext) -> Outcome:
@@ -45,12 +51,14 @@ def claim(ctx: StepContext) -> Outcome:
     if trained is not None:
         requests.answer(
             [r.id for r in claimed],
-            "done",
+            trained.state,
             claimer=ctx.claimer,
-            training_id=trained,
-            note="answered by an earlier training",
+            training_id=trained.training_id,
+            note=trained.note,
         )
-        return Outcome(skip=f"{ctx.name} was trained for {as_of} on the same code and data: {trained[:12]}")
+        told = f" ({trained.state}: {trained.note})" if trained.state == "refused" else ""
+        what = f"{ctx.name} was trained for {as_of} on the same code and data: {trained.training_id[:12]}"
+        return Outcome(skip=f"{what}{told}")
     causes = sorted({cause for request in claimed for cause in request.cause.split(",")})
     log.info("Claimed %d request(s) of %s as of %s: %s", len(claimed), ctx.name, as_of, ", ".join(causes))
     return Outcome(
@@ -144,22 +152,34 @@ def answering(ctx: StepContext) -> dict[str, Any]:
     }
 
 
-def _answered_before(ctx: StepContext, as_of: str) -> str | None:
-    """A judged training of the same as_of, code and table versions, if there is one."""
-    from evergreen.registry.candidates import newest_verdict
+def _answered_before(ctx: StepContext, as_of: str) -> _Answered | None:
+    """What a training of the same as_of, code and table versions answered, if there is one.
+
+    A no counts as long as it stands: said against champions that count no more, it is asked for again.
+    """
+    from evergreen.registry.candidates import is_settled, newest_verdict
+    from evergreen.registry.judgement import Judged
     from evergreen.store.decisions import Decisions
+    from evergreen.store.ledger import Ledger
     from evergreen.store.trainings import Trainings
 
     if ctx.inp.conf.get("again"):
         return None
-    now = tables.versions(ctx, ctx.model)
+    now, entries = tables.versions(ctx, ctx.model), Ledger(ctx.store).entries(ctx.name)
     gates = Decisions(ctx.store).of(ctx.name, kind="gate")
     for training in Trainings(ctx.store).of(ctx.name):
         same = training.as_of == as_of and training.workspace == ctx.inp.workspace
+        if not same or training.inputs.get("tables") != now:
+            continue
         verdict = newest_verdict(training, gates)
-        judged = training.adopted_version is not None or (verdict is not None and verdict.verdict != "accept")
-        if same and judged and training.inputs.get("tables") == now:
-            return training.training_id
+        is_no = verdict is not None and verdict.verdict != "accept" and not is_settled(training, entries)
+        if verdict is None or not is_no:
+            if training.adopted_version is not None:
+                return _Answered(training.training_id, "done", "answered by an earlier training")
+            continue
+        judged = Judged.read(verdict)
+        if judged is not None and judged.stands(entries):
+            return _Answered(training.training_id, "refused", "; ".join(verdict.reasons)[:1000])
     return None
 
 

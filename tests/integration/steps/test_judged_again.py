@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -198,6 +199,29 @@ def test_a_verdict_of_an_earlier_release_that_knows_no_number_is_made_again(worl
         ("accept", None),
         ("accept", 0),
     ]
+
+
+def test_a_no_that_was_said_against_a_version_rolled_back_since_answers_no_new_request(world: World) -> None:
+    model = declare(world, None, WEAK)
+    trained(world, model, WEAK)
+    deploy(world, model)
+    trained(world, model, STRONGER)
+    deploy(world, model)
+    declare(world, model, STRONG)
+
+    def asked(cause: str) -> dict[str, StepResult]:
+        moment = datetime.fromisoformat(THIRD).replace(tzinfo=UTC)
+        Requests(world.store).open(model, THIRD, moment, cause, "because", f"{model}:{cause}")
+        return world.open(model, "train", THIRD).steps(*TRAIN)
+
+    assert asked("drift")["evaluate"].output["verdict"] == "refuse"
+    answered = asked("decay")["claim"].skip
+    assert "on the same code and data" in str(answered) and "(refused: roc_auc" in str(answered), "it stands"
+    act(world, model, "roll_back")
+    act(world, model, "release")
+    assert asked("calendar")["evaluate"].output["verdict"] == "accept"
+    assert deploy(world, model)["settle"].event == {"version": 3, "seq": 5}
+    assert [r.state for r in Requests(world.store).of(model)] == ["done", "done", "refused", "refused", "done"]
 
 
 def test_a_candidate_that_is_held_keeps_none_that_was_asked_for_after_the_hold_from_serving(world: World) -> None:
