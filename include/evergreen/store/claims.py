@@ -96,8 +96,12 @@ def _next_as_of(free: Sequence[Request], as_of_time: datetime | None, *, only: b
 
 
 def answers(live: Request, request: Request) -> bool:
-    """Whether a claimed request's training answers another: the same data, and nothing decided in between."""
-    return live.as_of_time == request.as_of_time and live.after_seq >= request.after_seq
+    """Whether a claimed request's training answers another: the same data, and nothing decided in between.
+
+    A person's wish it does not: whoever asks while it runs may have mended files or data, which it has read before.
+    """
+    same = live.as_of_time == request.as_of_time and live.after_seq >= request.after_seq
+    return same and request.cause != MANUAL
 
 
 def outdates(done: Request, request: Request) -> bool:

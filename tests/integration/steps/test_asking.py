@@ -100,6 +100,20 @@ def test_a_request_that_is_not_there_or_was_answered_is_not_withdrawn(world: Wor
     assert states(world, other) == {f"drift {FIRST}": "open"}
 
 
+def test_who_asks_after_mending_the_files_gets_a_training_by_the_mended_ones(world: World) -> None:
+    model = world.model()
+    ask(world, model, SECOND)
+    died = world.open(model, "train", SECOND)
+    died.step("claim")
+    world.model(model, trainer={"kind": "lightgbm", "rounds": 11, "threads": 1})
+    mended = world.train(model, SECOND)
+    assert states(world, model) == {f"drift {SECOND}": "claimed", f"manual {SECOND}": "done"}
+    died.steps(*TRAIN[1:])  # cleared
+    assert set(states(world, model).values()) == {"done"}
+    first, second = Trainings(world.store).of(model)
+    assert first.workspace == mended.input("train").workspace != second.workspace
+
+
 def test_a_newer_training_makes_a_machines_older_wish_void_and_no_persons(world: World) -> None:
     model = world.model()
     ask(world, model, FIRST)

@@ -60,6 +60,10 @@ def test_a_lease_that_ran_out_is_free_and_a_live_one_is_not() -> None:
     assert taken([held(1, "a", "other"), request(2, "a", after_seq=1)], "a") == [2], "something was decided between"
 
 
+def test_a_persons_wish_joins_no_claim_that_may_have_read_older_files() -> None:
+    assert taken([held(1, "a", "other"), request(2, "a", cause="manual")], "a", only=True) == [2]
+
+
 def test_a_newer_training_outdates_a_machines_wish_from_before_it() -> None:
     done = request(1, "c", after_seq=1)
     assert outdates(done, request(2, "b"))
