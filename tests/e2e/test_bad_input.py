@@ -57,7 +57,9 @@ def test_a_wrong_partition_key_fails_at_once_and_says_what_is_a_right_one(grown:
     assert said.startswith("calm: partition key must be written as the schedule of readings writes it")
     said = failure(grown, "calm.train", "claim", partition_key="yesterday")
     assert said.startswith("calm: partition key must be an ISO date or date-time, got 'yesterday'.")
-    said = failure(grown, "spared.ingest", "read", partition_key="2030-01-01")
+    said = failure(grown, "spared.ingest", "read", partition_key="2162-02-01")
+    assert said.startswith("spared: partition key must be the end of an interval that is over, got '2162-02-01'.")
+    said = failure(grown, "spared.ingest", "read", partition_key="2020-01-01")
     assert said.startswith("dataset spared source.path must match at least one file below the landing root")
 
 

@@ -24,6 +24,9 @@ from pydantic_core import CoreSchema
 
 from evergreen.spec.cron import parse_cron
 
+CLOCKS_DIFFER = timedelta(days=1)
+"""A key may lie so far ahead of the wall clock: machines and zones differ, by less than that."""
+
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _DURATION = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([smhdw])\s*$")
 
@@ -95,6 +98,18 @@ def key_of(cron: str, timezone: str, moment: datetime) -> str:
     wall = local.replace(tzinfo=None)
     twice = parsed.is_every_hour and len(_read_as(wall, zone)) > 1
     return (local if twice else wall).isoformat(timespec="minutes")
+
+
+def is_ahead(moment: datetime, now: datetime) -> bool:
+    """Whether the interval that a key closes cannot have ended, whatever a machine's clock or zone is.
+
+    What was worked on under such a key would make all that comes until then count as historic.
+
+    Args:
+        moment: What the key means.
+        now: The wall clock, read by the caller.
+    """
+    return moment > now + CLOCKS_DIFFER
 
 
 def written(cron: str, timezone: str, key: str) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
 from evergreen.errors import UserError
 from evergreen.settings import Settings
-from evergreen.spec.timing import example_key, written
+from evergreen.spec.timing import example_key, is_ahead, parse_key, written
 from evergreen.steps.context import driver_of
 from evergreen.steps.contract import Kind, RunRef
 
@@ -32,7 +33,8 @@ def open_run(settings: Settings, *, kind: Kind, resource: str, run: RunRef, part
         partition_key: The run's key; a keyless manual run takes the newest as_of that the resource has in the store.
 
     Raises:
-        UserError: For a keyless run of a resource that has no as_of yet, or a key that is no instant.
+        UserError: For a keyless run of a resource that has no as_of yet, or a key that is no instant or in
+            the future.
         SpecErrors: When the resource is not declared (any more) and was never valid.
     """
     from evergreen.lake.lake import Lake
@@ -83,5 +85,12 @@ def _checked(as_of: str, resource: str, driver: Dataset) -> str:
             f"must be written as the schedule of {driver.name} writes it",
             value=as_of,
             remedy=f'Trigger with "{right}".',
+        )
+    if is_ahead(parse_key(as_of, driver.timezone), datetime.now(UTC)):
+        raise UserError(
+            f"{resource}: partition key",
+            "must be the end of an interval that is over",
+            value=as_of,
+            remedy="Trigger with a key that is not in the future.",
         )
     return as_of

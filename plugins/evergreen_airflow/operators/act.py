@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from evergreen.errors import UserError
 from evergreen.settings import Settings
-from evergreen.spec.timing import parse_key
+from evergreen.spec.timing import is_ahead, parse_key
 from evergreen_airflow.failures import as_airflow_ends
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ def act(context: Context, model: str, conf: dict[str, Any], as_of: str, timezone
             moment = parse_key(key, timezone)
         except ValueError:
             raise UserError(f"{model}: as_of", "must be an ISO date or date-time", value=key) from None
+        if is_ahead(moment, datetime.now(UTC)):
+            raise UserError(f"{model}: as_of", "must not lie in the future", value=key)
         store = Store(settings.store_url)
         entry = perform(
             store,

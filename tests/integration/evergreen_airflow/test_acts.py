@@ -106,6 +106,14 @@ def test_rollback_and_promotion_are_done_once_and_copied_to_mlflow(store: Store,
     assert ledger.verify_chain("bikes") == []
 
 
+def test_an_act_of_the_future_is_refused_since_all_until_then_would_be_historic(store: Store, ledger: Ledger) -> None:
+    serve(store, "early", 1, 2)
+    back = MlflowRollbackOperator(task_id="back", model="early", reason="wrong fares")
+    with pytest.raises(AirflowFailException, match="early: as_of must not lie in the future, got '2162-02-01'"):
+        execute(back, context("back", key="2162-02-01"))
+    assert ledger.seq("early") == 2
+
+
 def test_a_rollback_is_done_while_mlflow_does_not_answer(
     store: Store, ledger: Ledger, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

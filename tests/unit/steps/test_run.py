@@ -59,3 +59,15 @@ def test_what_is_no_key_is_refused(settings: Settings) -> None:
 def test_a_key_is_fixed_for_all_tasks_of_a_run(settings: Settings) -> None:
     assert opened(settings, "dataset", "flights", "2013-02-01") == "2013-02-01"
     assert opened(settings, "dataset", "flights", "yesterday") == "2013-02-01"
+
+
+@pytest.mark.parametrize(("kind", "resource"), [("dataset", "flights"), ("model", "flight_late")])
+def test_a_key_of_an_interval_that_is_not_over_is_refused_by_every_dag(
+    settings: Settings, kind: Kind, resource: str
+) -> None:
+    with pytest.raises(UserError) as caught:
+        opened(settings, kind, resource, "2162-02-01")
+    assert str(caught.value) == (
+        f"{resource}: partition key must be the end of an interval that is over, got '2162-02-01'. "
+        "Trigger with a key that is not in the future."
+    )
