@@ -106,7 +106,11 @@ def gather(ctx: StepContext) -> PolicyInputs:
         gate = newest_verdict(training, Decisions(ctx.store).of(ctx.name, kind="gate"))
         gate_value = None if gate is None else gate.figures["candidate"].get(model.monitoring_metric)
         periods = Periods(ctx.store).of_champion(ctx.name, version, after=champion.as_of_time, until=end)
-        values = [Value(row.as_of, row.value, row.n_labelled) for row in periods if row.value is not None]
+        values = [
+            Value(row.as_of, row.value, row.n_labelled)
+            for row in periods
+            if row.value is not None and row.metric == model.monitoring_metric  # another one before the file was edited
+        ]
     asked = evidence.asked(ctx, requests, version, history)
     trained = None if training is None else training.as_of_time
     return PolicyInputs(

@@ -145,3 +145,21 @@ def test_a_first_champion_that_cannot_be_is_asked_for_again_only_when_something_
         bare_world.open(model, "train", key).steps(*TRAIN)
     assert verdicts == ["retrain", "nothing_new", "retrain"]
     assert len(Trainings(bare_world.store).of(model)) == 2
+
+
+def test_a_figure_of_another_metric_is_no_evidence_after_the_file_was_edited(bare_world: World) -> None:
+    name = bare_world.dataset(availability_delay="0d", late_window="0d", source={"when_missing": "skip"})
+    for number, key in enumerate(WEEKS[:6]):
+        if number < 4:
+            bare_world.lay(name, key, csv_of(rows_of(key)))
+        ingest = bare_world.open(name, "ingest", key)
+        ingest.steps("read", "validate")
+        ingest.step("publish")
+    plain = {"features": [], "label": {"dataset": name}, "retraining": {**QUIET, "decay": 0.2, "drift": False}}
+    model = bare_world.model(**plain)
+    assert bare_world.champion(model, WEEKS[2]) == 1
+    for key in WEEKS[3:5]:
+        assert verdict(watch(bare_world, model, key)) == "not_needed"
+    bare_world.model(model, **plain, monitoring={"min_labels": 20, "metric": "log_loss"})
+    watched = watch(bare_world, model, WEEKS[5])
+    assert verdict(watched) == "not_needed", watched["decide"].output["reasons"]
