@@ -97,7 +97,6 @@ def _judged(ctx: StepContext, due: Sequence[Watched], now: datetime) -> Iterable
         return min(now, ripe_at(period.as_of_time, model, ctx.driver))
 
     scores = ctx.lake.table(f"scores/{ctx.name}").read(match={"as_of": [period.as_of for period in due]})
-    classes = _classes(ctx, scores)
     known = {}
     for instant, together in groupby(sorted(due, key=known_by), key=known_by):
         group = list(together)
@@ -105,6 +104,7 @@ def _judged(ctx: StepContext, due: Sequence[Watched], now: datetime) -> Iterable
         labels = tables.label_rows(ctx, model, known_by=instant, event_from=start, event_to=end)
         known[instant] = group, labels
     logged, feedback = _logs(ctx, [labels["_row_id"] for _, labels in known.values()])
+    classes = _classes(ctx, scores, logged)
     for instant, (group, labels) in known.items():
         for period in group:
             yield (
@@ -125,11 +125,12 @@ def _judged(ctx: StepContext, due: Sequence[Watched], now: datetime) -> Iterable
             )
 
 
-def _classes(ctx: StepContext, scores: pa.Table) -> dict[int, Sequence[Any]]:
-    """The classes of every version that is judged, of a multiclass model."""
+def _classes(ctx: StepContext, scores: pa.Table, logged: pa.Table | None) -> dict[int, Sequence[Any]]:
+    """The classes of every version that is judged, of a multiclass model; also of those that only answered callers."""
     if ctx.model.task != "multiclass":
         return {}
-    versions = set(scores["version"].unique().to_pylist())
+    judged = [scores] if logged is None else [scores, logged]
+    versions = {version for table in judged for version in table["version"].unique().to_pylist()}
     return {version: bundles.load(ctx, bundles.training_of(ctx, version).bundle).classes for version in versions}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 
+import pyarrow as pa
 import pytest
 from drill_world import DEPLOY, INGEST, MONITOR, TRAIN, World, csv_of, rows_of
 
@@ -246,3 +247,27 @@ def test_odd_values_and_labels_stop_neither_report_nor_decision(bare_world: Worl
     assert "register" in renewed
     bare_world.open(model, "deploy", WEEKS[3]).steps(*DEPLOY)
     assert Ledger(bare_world.store).verify_chain(model) == []
+
+
+def test_answers_of_a_version_that_is_not_watched_are_measured_by_its_own_classes(bare_world: World) -> None:
+    dataset = bare_world.dataset(availability_delay="0d")
+    for key in WEEKS[:3]:
+        bare_world.lay(dataset, key, csv_of(rows_of(key)))
+        ingest(bare_world, dataset, key)
+    plain = {"features": [], "label": {"dataset": dataset}, "task": "multiclass"}
+    model = bare_world.model(**plain, retraining={"min_history": "7d"})
+    assert bare_world.champion(model, WEEKS[1]) == 1
+    bare_world.model(model, **plain, trainer={"kind": "lightgbm", "rounds": 30, "threads": 1})
+    assert bare_world.champion(model, WEEKS[2]) == 2
+    rows = bare_world.lake.table(f"datasets/{dataset}").read(event_from=at(WEEKS[1]), event_to=at(WEEKS[2]))
+    ids, labels = rows["_row_id"].to_pylist()[:40], rows["late"].to_pylist()[:40]
+    said = [{"False": float(not label), "True": float(label)} for label in labels]
+    logged = {
+        "request_id": [f"q{n}" for n in range(40)], "at": [WEEKS[2]] * 40, "version": [2] * 40, "seq": [2] * 40,
+        "row_id": ids, "prediction": [json.dumps(each) for each in said], "row": ["{}"] * 40,
+        "fallback": pa.nulls(40, pa.string()),
+    }  # fmt: skip
+    bare_world.lake.table(f"predictions/{model}").append_once(pa.table(logged), "a")
+    bare_world.open(model, "monitor", WEEKS[2]).steps(*MONITOR)
+    (figure,) = [row for row in Periods(bare_world.store).of(model) if row.role == "logged"]
+    assert (figure.version, figure.metric, figure.value, figure.n_labelled) == (2, "accuracy", 1.0, 40)
