@@ -92,7 +92,7 @@ def ask(ctx: StepContext) -> Request:
             cause=MANUAL,
             reason=f"{ctx.inp.actor}: {reason}",
             dedupe_key=key,
-            evidence={"run": ctx.claimer},
+            evidence={"run": ctx.claimer, "files": ctx.inp.workspace},
         )
         if request.state != "withdrawn" or request.evidence.get("run") == ctx.claimer:
             return request

@@ -61,7 +61,9 @@ class StepContext:
     @property
     def claimer(self) -> str:
         """The name under which this run claims requests: the same for each of its tries."""
-        return f"{self.inp.run.dag_id}/{self.inp.run.run_id}"
+        from evergreen.store.claims import claimer_of
+
+        return claimer_of(f"{self.inp.run.dag_id}/{self.inp.run.run_id}", self.inp.workspace)
 
     @property
     def as_of(self) -> str:

@@ -98,10 +98,28 @@ def _next_as_of(free: Sequence[Request], as_of_time: datetime | None, *, only: b
 def answers(live: Request, request: Request) -> bool:
     """Whether a claimed request's training answers another: the same data, and nothing decided in between.
 
-    A person's wish it does not: whoever asks while it runs may have mended files or data, which it has read before.
+    What is asked for the sake of certain files (by a person, or since they changed) only a claimer answers that works
+    by these.
     """
     same = live.as_of_time == request.as_of_time and live.after_seq >= request.after_seq
-    return same and request.cause != MANUAL
+    wanted = wanted_files(request)
+    return same and (wanted is None or (live.claimed_by or "").endswith(f"@{wanted}"))
+
+
+def claimer_of(run: str, files: str) -> str:
+    """The name under which a run claims: the same for each of its tries, and saying by which files it works.
+
+    Args:
+        files: Digest of the workspace that the run froze.
+    """
+    return f"{run}@{files}"
+
+
+def wanted_files(request: Request) -> str | None:
+    """Digest of the files that a request is about; ``None`` where any will do."""
+    code = (request.evidence.get("found") or {}).get("code") or [None]
+    wanted: str | None = request.evidence.get("files") or code[0]
+    return wanted
 
 
 def outdates(done: Request, request: Request) -> bool:

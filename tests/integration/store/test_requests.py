@@ -78,7 +78,7 @@ def test_a_request_for_the_same_data_joins_a_live_claim(store: Store, model: str
     requests = Requests(store)
     first = _open(store, model, "a")
     requests.claim(model, "me", 600)
-    late = _open(store, model, "b", cause="decay")
+    late = _open(store, model, "b", cause="manual")
     assert requests.claim(model, "other", 600) == []
     assert requests.open_of(model) == []
     assert [request.id for request in requests.claim(model, "me", 600)] == [first.id]
@@ -92,7 +92,7 @@ def test_an_answer_closes_what_came_for_the_same_data_meanwhile(store: Store, mo
     requests = Requests(store)
     first = _open(store, model, "a")
     requests.claim(model, "me", 600)
-    _open(store, model, "b", cause="decay")
+    _open(store, model, "b", cause="manual")
     _open(store, model, "c", as_of="2013-04-01", moment=datetime(2013, 4, 1, tzinfo=UTC))
     requests.answer([first.id], "done", claimer="me", training_id="t")
     assert [(r.dedupe_key, r.state) for r in requests.of(model)] == [("a", "done"), ("b", "done"), ("c", "open")]

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evergreen.store.claims import Request, outdates, share_out
+from evergreen.store.claims import Request, claimer_of, outdates, share_out
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 DAYS = {name: datetime(2013, 3, day, tzinfo=UTC) for day, name in enumerate("abcd", start=1)}
@@ -60,8 +60,12 @@ def test_a_lease_that_ran_out_is_free_and_a_live_one_is_not() -> None:
     assert taken([held(1, "a", "other"), request(2, "a", after_seq=1)], "a") == [2], "something was decided between"
 
 
-def test_a_persons_wish_joins_no_claim_that_may_have_read_older_files() -> None:
-    assert taken([held(1, "a", "other"), request(2, "a", cause="manual")], "a", only=True) == [2]
+def test_who_asks_for_the_sake_of_certain_files_joins_only_who_works_by_these() -> None:
+    requests = [held(1, "a", claimer_of("run", "old"))]
+    for evidence in ({"run": "mine", "files": "new"}, {"found": {"drift": ["w"], "code": ["new"]}}):
+        assert taken([*requests, request(2, "a", evidence=evidence)], "a") == [2]
+        assert taken([held(1, "a", claimer_of("run", "new")), request(2, "a", evidence=evidence)], "a") == []
+    assert taken([*requests, request(2, "a", evidence={"found": {"drift": ["w"]}})], "a") == [], "any files will do"
 
 
 def test_a_newer_training_outdates_a_machines_wish_from_before_it() -> None:
