@@ -49,8 +49,8 @@ check: $(READY) ## format, lint, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(READY) ## the benchmark table, also in .evergreen/bench/results.json
-	$(BIN)/python tests/bench/run.py
+bench: $(READY) ## the benchmark table, also in .evergreen/bench/results.json: make bench [ARGS=large]
+	$(BIN)/python tests/bench/run.py $(ARGS)
 
 lock: $(READY) ## resolve requirements/*.txt afresh: make lock [ARGS=--upgrade]
 	$(LOCK) $(ARGS) --extra dev -o requirements/dev.txt

@@ -13,6 +13,7 @@ import resource
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import median
@@ -59,6 +60,13 @@ MODEL = {
 }
 
 
+STAGES = (
+    ("trips", "ingest", ("read", "validate", "publish")),
+    ("habits", "build", ("build", "publish")),
+    ("tardy", "monitor", ("monitor", "report", "decide", "ring")),
+)
+
+
 class Life:
     """One dataset, one view with an entity and without TTL, one model that serves."""
 
@@ -77,16 +85,11 @@ class Life:
         key = self.key(number)
         self._lay(number)
         began = time.perf_counter()
-        for resource_, stage, steps in (
-            ("trips", "ingest", ("read", "validate", "publish")),
-            ("habits", "build", ("build", "publish")),
-            ("tardy", "monitor", ("monitor", "report", "decide", "ring")),
-        ):
-            for step in [steps]:
-                start = time.perf_counter()
-                self.world.run(resource_, stage, key, *step)
-                if measured:
-                    self.parts.setdefault(stage, []).append(time.perf_counter() - start)
+        for name, stage, steps in STAGES:
+            start = time.perf_counter()
+            self.world.run(name, stage, key, *steps)
+            if measured:
+                self.parts.setdefault(stage, []).append(time.perf_counter() - start)
         if measured:
             self.seconds.append(time.perf_counter() - began)
 
@@ -99,39 +102,39 @@ class Life:
             raise RuntimeError(f"no champion: {done}")
 
     def key(self, number: int) -> str:
+        """Of a period, counted from 0."""
         return f"{BEGIN + (number + 1) * DAY:%Y-%m-%d}"
 
     def forge(self, first: int, last: int) -> None:
         """Writes periods as the steps would have left them."""
-        from evergreen.lake import delta
         from evergreen.store.consumed import Consumed
-        from evergreen.store.coverage import Coverage
 
-        for table in ("datasets/trips", "features/habits"):
-            lake = self.world.lake.table(table)
-            snapshot: Any = None
-            for number in range(first, last):
-                if snapshot is None or number % 10 == 0:
-                    snapshot = delta.load(lake._root, lake._path)
-                rows = (
-                    _trips(number, self.key(number))
-                    if table.startswith("datasets")
-                    else _habits(number, self.key(number))
-                )
-                commit = snapshot.transaction("evergreen.commit") + 1
-                rows = _with_commit(
-                    rows.select([n for n in snapshot.schema.names if n != "_commit"]), commit, snapshot.schema.names
-                )
-                snapshot.append(rows, {"evergreen.commit": commit}, {"evergreen.tag": f"forged {number}"})
-            coverage = Coverage(self.world.store)
-            for number in range(first, last):
-                end = BEGIN + (number + 1) * DAY
-                row = {"table": table, "as_of": self.key(number), "as_of_time": end, "step_key": f"forged {number}",
-                       "reading": "", "event_from": end - 8 * DAY, "event_to": end, "details": {}}  # fmt: skip
-                coverage.plan([row], expected={})
-                coverage.finish(table, {self.key(number): f"forged {number}"})
+        self._forge("datasets/trips", _trips, first, last)
+        self._forge("features/habits", _habits, first, last)
         commit = self.world.lake.table("datasets/trips").commit()
         Consumed(self.world.store).mark("features/habits", "datasets/trips", str(commit))
+
+    def _forge(self, table: str, rows_of: Callable[[int, str], Any], first: int, last: int) -> None:
+        import pyarrow as pa
+
+        from evergreen.lake import delta
+        from evergreen.store.coverage import Coverage
+
+        root, path, coverage = self.world.lake.root, f"tables/{table}", Coverage(self.world.store)
+        snapshot: Any = None
+        for number in range(first, last):
+            if number % 10 == 0 or snapshot is None:
+                snapshot = delta.load(root, path)
+            key, end = self.key(number), BEGIN + (number + 1) * DAY
+            rows = rows_of(number, key)
+            commit = snapshot.transaction("evergreen.commit") + 1
+            rows = rows.append_column("_commit", pa.array([commit] * rows.num_rows, pa.int64()))
+            tag = {"evergreen.tag": f"forged {number}"}
+            snapshot.append(rows.select(snapshot.schema.names), {"evergreen.commit": commit}, tag)
+            planned = {"table": table, "as_of": key, "as_of_time": end, "step_key": f"forged {number}", "reading": "",
+                       "event_from": end - 8 * DAY, "event_to": end, "details": {}}  # fmt: skip
+            coverage.plan([planned], expected={})
+            coverage.finish(table, {key: f"forged {number}"})
 
     def _lay(self, number: int) -> None:
         rows = _trips(number, self.key(number))
@@ -194,12 +197,6 @@ def _system(user: Any, events: Any, known: Any, key: str, dice: Any) -> Any:
     for name, column in made.items():
         user = user.append_column(name, column if not isinstance(column, np.ndarray) else pa.array(column))
     return user
-
-
-def _with_commit(rows: Any, commit: int, names: list[str]) -> Any:
-    import pyarrow as pa
-
-    return rows.append_column("_commit", pa.array([commit] * rows.num_rows, pa.int64())).select(names)
 
 
 def run(periods: int) -> dict[str, Any]:

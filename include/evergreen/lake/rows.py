@@ -14,6 +14,9 @@ from evergreen.lake.columns import SYSTEM, canonical
 if TYPE_CHECKING:
     import pyarrow as pa
 
+ROWS_AT_ONCE = 1 << 16
+"""Texts of so many rows are made at a time: all of a wide table's would be more than one Arrow array of text holds."""
+
 
 def with_system_columns(
     table: pa.Table,
@@ -61,8 +64,15 @@ def with_system_columns(
     )
 
 
-def digest(table: pa.Table, names: Sequence[str]) -> pa.Array:
+def digest(table: pa.Table, names: Sequence[str]) -> pa.ChunkedArray:
     """One digest per row over the named columns of a canonical table, in order of their names."""
+    import pyarrow as pa
+
+    slices = [table.slice(at, ROWS_AT_ONCE) for at in range(0, table.num_rows, ROWS_AT_ONCE)]
+    return pa.chunked_array([_digest(each, names) for each in slices], pa.string())
+
+
+def _digest(table: pa.Table, names: Sequence[str]) -> pa.Array:
     import pyarrow as pa
 
     given = {name: table.column(name) for name in sorted(set(names))}

@@ -101,7 +101,7 @@ def _own_reasons(candidate: Candidate, entries: Sequence[Promotion], name: str) 
             Reason(
                 "held",
                 f"{name} was requested before {hold.actor} held the model at seq {hold.seq} ({hold.reason}). "
-                "Release the model, name the version, or request a new training.",
+                "Release the model, name the version, or request a training on newer data or code.",
             )
         )
     return reasons

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from evergreen.errors import UserError
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_TICK = timedelta(microseconds=1)
 BULK = 3
 """Of more keys than this the inputs are read once for all."""
 
@@ -86,21 +87,18 @@ def plan(ctx: StepContext, target: Target) -> Plan:
     from evergreen.store.consumed import Consumed
     from evergreen.store.coverage import Coverage
 
-    consumed = Consumed(ctx.store)
-    built = {each.as_of: each for each in Coverage(ctx.store).done(target.table)}
-    ingested = Coverage(ctx.store).done(target.sources[target.view.reads[0]])
-    keys = {each.as_of: each.as_of_time for each in ingested}
-    keys |= {key.as_of: key.end for key in _history(ctx, target, ingested, built)}
-    keys |= {each.as_of: each.as_of_time for each in built.values()}
-    stale = {as_of for as_of in keys if as_of not in built}
+    consumed, coverage = Consumed(ctx.store), Coverage(ctx.store)
+    driver = target.sources[target.view.reads[0]]
+    stale = {each.as_of for each in coverage.lacking(target.table, driver)}
+    stale |= {key.as_of for key in _history(ctx, target)}
     commits = {}
     for name, table in target.sources.items():
         version = tables.version_of(ctx, table)
         commits[table] = ctx.lake.table(table).commit(version)
         seen = int(consumed.watermark(target.table, table) or 0)
-        if built and commits[table] > seen:
+        if commits[table] > seen and coverage.first_done(target.table) is not None:
             changes = ctx.lake.table(table).changes(seen, version)
-            stale |= _touched(target, name, changes, {key: end for key, end in keys.items() if key not in stale})
+            stale |= _touched(ctx, target, name, changes, stale)
     found = [_key(target, as_of) for as_of in stale]
     return Plan(sorted(found, key=lambda key: (key.end, key.as_of)), commits)
 
@@ -110,47 +108,63 @@ def _key(target: Target, as_of: str) -> Key:
     return Key(as_of, start, end)
 
 
-def _history(
-    ctx: StepContext, target: Target, ingested: Sequence[Covered], built: Mapping[str, Covered]
-) -> Iterator[Key]:
+def _history(ctx: StepContext, target: Target) -> list[Key]:
     """The keys of the rows that a first load brought, from its own back to the first that is built."""
     import pyarrow.compute as pc
 
-    first = ingested[0] if ingested else None
-    if first is None or not first.details.get("first_load"):
-        return
+    from evergreen.store.coverage import Coverage
+
+    coverage = Coverage(ctx.store)
+    first = coverage.first_done(target.sources[target.view.reads[0]])
+    if first is None or not first.details.get("first_load") or target.driver.event_time is None:
+        return []
+    cron, zone = target.driver.schedule.cron, target.driver.timezone
+    start, _ = interval_of(cron, zone, first.as_of)
+    last = coverage.get(target.table, key_of(cron, zone, start))
+    if last is not None and last.done_at is not None:
+        return []
     event_from = first.event_from
     if event_from is None and not first.reading:  # of a time before readings were noted
         rows = tables.read(ctx, first.table, [], known_by=first.as_of_time)
         event_from = pc.min(rows["_event_time"]).as_py()
-    if event_from is None or target.driver.event_time is None:
-        return
-    cron, zone = target.driver.schedule.cron, target.driver.timezone
-    start, _ = interval_of(cron, zone, first.as_of)
+    if event_from is None:
+        return []
+    built = {each.as_of for each in coverage.done(target.table)}
+    found = []
     while start > event_from:
         key = key_of(cron, zone, start)
         if key in built:
-            return
+            break
         before, end = interval_of(cron, zone, key)
-        yield Key(key, before, end)
+        found.append(Key(key, before, end))
         start = before
+    return found
 
 
-def _touched(target: Target, name: str, changes: pa.Table, keys: Mapping[str, datetime]) -> set[str]:
-    """Keys whose look-back holds a changed row that was known at their end."""
+def _touched(ctx: StepContext, target: Target, name: str, changes: pa.Table, stale: Collection[str]) -> set[str]:
+    """Keys, beside the stale ones, whose look-back holds a changed row that was known at their end."""
     import pyarrow as pa
+    import pyarrow.compute as pc
+
+    from evergreen.store.coverage import Coverage
 
     if not changes.num_rows:
         return set()
-    events, known = (changes[column].cast(pa.int64()).to_numpy() for column in ("_event_time", "_known_at"))
     is_whole = target.datasets[name].event_time is None
+    least = [pc.min(changes["_known_at"]).as_py()] + ([] if is_whole else [pc.min(changes["_event_time"]).as_py()])
+    coverage, after = Coverage(ctx.store), max(least) - _TICK
+    keys = {
+        each.as_of: each.as_of_time
+        for table in (target.sources[target.view.reads[0]], target.table)
+        for each in coverage.done_after(table, after)
+    }
+    events, known = (changes[column].cast(pa.int64()).to_numpy() for column in ("_event_time", "_known_at"))
     stamp = pa.timestamp("us", tz="UTC")
-    earliest = known.min()
     touched = set()
     for as_of, end in keys.items():
-        until = pa.scalar(end, stamp).value
-        if until < earliest:
+        if as_of in stale:
             continue
+        until = pa.scalar(end, stamp).value
         seen = known <= until
         if not is_whole:
             begin = pa.scalar(_key(target, as_of).start - target.view.lookback, stamp).value
@@ -301,10 +315,10 @@ def append(ctx: StepContext, target: Target, staged: Mapping[str, Any]) -> dict[
     from evergreen.store.coverage import Coverage
 
     commits: dict[str, int] = staged["commits"]
-    standing = {each.as_of: each for each in Coverage(ctx.store).of(target.table)}
-    rows = staging.get(ctx.lake, staged["rows"])
+    rows, listed = staging.get(ctx.lake, staged["rows"]), staging.get(ctx.lake, staged["keys"]).to_pylist()
+    standing = Coverage(ctx.store).of_keys(target.table, [key["as_of"] for key in listed])
     keys, others = [], []
-    for key in staging.get(ctx.lake, staged["keys"]).to_pylist():
+    for key in listed:
         known = standing.get(key["as_of"])
         if known is not None and _is_newer(known, commits):
             others.append(known)

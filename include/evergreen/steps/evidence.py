@@ -51,12 +51,14 @@ def asked(ctx: StepContext, requests: Sequence[Request], version: int | None, hi
 
 def _is_unjudged(ctx: StepContext, request: Request) -> bool:
     """Whether more rows, rather than other code, may make a verdict of it."""
-    from evergreen.registry.candidates import gate_key
+    from evergreen.registry.candidates import newest_verdict
     from evergreen.store.decisions import Decisions
+    from evergreen.store.trainings import Trainings
 
-    if request.training_id is None:
+    training = None if request.training_id is None else Trainings(ctx.store).get(request.training_id)
+    if training is None:
         return request.state not in ("open", "claimed", "withdrawn")
-    gate = Decisions(ctx.store).by_key(gate_key(request.training_id))
+    gate = newest_verdict(training, Decisions(ctx.store).of(ctx.name, kind="gate"))
     return gate is not None and gate.verdict == "cannot_judge"
 
 

@@ -309,8 +309,8 @@ def is_first_load(ctx: StepContext) -> bool:
     names = {_table(ctx)}
     if is_keyed(ctx.dataset):  # else the file holds all keys: a new table loads them at once
         names |= {each.table for each in Definitions(ctx.store).of(ctx.name)}
-    earliest = [each.as_of_time for name in names for each in coverage.of(name)[:1]]
-    if any(moment < ctx.as_of_time for moment in earliest):
+    earliest = [first for name in names if (first := coverage.first(name)) is not None]
+    if any(each.as_of_time < ctx.as_of_time for each in earliest):
         return False
     return not has_earlier(ctx.dataset, before=ctx.as_of_time, landing=ctx.settings.landing)
 

@@ -68,10 +68,12 @@ def _versions(
     first, until = asked[0], asked[1] + _TICK
     if view.ttl is not None:
         return tables.read(ctx, table, latest=False, known_by=known_by, event_from=first - view.ttl, event_to=until)
-    found = Checkpoints(ctx.store).newest(table, by=first, commit=lake.commit(version))
+    found = Checkpoints(ctx.store).newest(table, by=min(first, known_by), commit=lake.commit(version))
     rows = None if found is None else _since(ctx, lake, found, list(view.entity), version, known_by, until)
     if rows is None:
-        return tables.read(ctx, table, latest=False, known_by=known_by, event_to=until)
+        rows = tables.read(ctx, table, latest=False, known_by=known_by, event_to=until)
+        if found is not None:  # so much of its past was rewritten that it is of no use any more
+            _keep(ctx, lake, view, rows, found.moment, version)
     return rows
 
 
@@ -80,26 +82,33 @@ def ensure(ctx: StepContext, table: str, view: FeatureView) -> None:
 
     Nothing is made for a view with a TTL, nor of a table that has no row from before that month.
     """
-    from evergreen.features.join import newest_by
     from evergreen.store.checkpoints import Checkpoints
 
     if view.ttl is not None:
         return
     moment = ctx.as_of_time.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    lake, checkpoints = ctx.lake.table(table), Checkpoints(ctx.store)
+    lake = ctx.lake.table(table)
     version = lake.version()
-    commit = lake.commit(version)
-    known = checkpoints.newest(table, by=moment, commit=commit)
+    known = Checkpoints(ctx.store).newest(table, by=moment, commit=lake.commit(version))
     if known is not None and known.moment == moment:
         return
-    entity = list(view.entity)
-    rows = None if known is None else _since(ctx, lake, known, entity, version, moment, moment + _TICK)
+    until = moment + _TICK
+    rows = None if known is None else _since(ctx, lake, known, list(view.entity), version, moment, until)
     if rows is None:
-        rows = lake.read_versions(known_by=moment, event_to=moment + _TICK, version=version)
-    if rows.num_rows:
-        newest = newest_by(rows, entity, moment)
-        checkpoints.add(table, moment, commit, staging.put(ctx.lake, newest), newest.num_rows)
-        log.info("Checkpoint of %s at %s: %d rows of %d versions", table, moment, newest.num_rows, rows.num_rows)
+        rows = lake.read_versions(known_by=moment, event_to=until, version=version)
+    _keep(ctx, lake, view, rows, moment, version)
+
+
+def _keep(ctx: StepContext, lake: Table, view: FeatureView, rows: pa.Table, moment: datetime, version: int) -> None:
+    """Makes the checkpoint of an instant from versions that hold all of its past."""
+    from evergreen.features.join import newest_by
+    from evergreen.store.checkpoints import Checkpoints
+
+    newest = newest_by(rows, list(view.entity), moment)
+    if newest.num_rows:
+        path = staging.put(ctx.lake, newest)
+        Checkpoints(ctx.store).add(lake.name, moment, lake.commit(version), path, newest.num_rows)
+        log.info("Checkpoint of %s at %s: %d rows of %d versions", lake.name, moment, newest.num_rows, rows.num_rows)
 
 
 def _since(

@@ -45,15 +45,13 @@ def missing(ctx: StepContext) -> Missing:
     found: dict[str, Covered] = {}
     for table in dict.fromkeys(each.table for each in Definitions(ctx.store).of(ctx.name)):
         if table != own.table:
-            found |= {each.as_of: each for each in coverage.done(table)}
-    have = coverage.done(own.table)
-    for each in have:
-        found.pop(each.as_of, None)
+            found |= {each.as_of: each for each in coverage.lacking(own.table, table)}
     for as_of in (*own.lost, ctx.as_of):
         found.pop(as_of, None)
     keys = sorted(found.values(), key=lambda each: (each.as_of_time, each.as_of))
-    if not is_keyed(ctx.dataset):
-        first = min([ctx.as_of_time, *(each.as_of_time for each in have)])
+    if keys and not is_keyed(ctx.dataset):
+        have = coverage.first_done(own.table)
+        first = ctx.as_of_time if have is None else min(ctx.as_of_time, have.as_of_time)
         keys = [each for each in keys if each.as_of_time > first]
     return Missing(own.table, keys)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from evergreen.errors import Superseded
@@ -61,13 +61,41 @@ class Coverage:
 
     def of(self, table: str) -> list[Covered]:
         """All keys of a table, planned ones too, in their order."""
-        query = select(coverage).where(coverage.c.table == table).order_by(coverage.c.as_of_time, coverage.c.as_of)
-        with self._store.transaction() as connection:
-            return [Covered(**row._mapping) for row in connection.execute(query)]
+        return self._where(coverage.c.table == table)
 
     def done(self, table: str) -> list[Covered]:
         """The published keys of a table, in their order."""
-        return [each for each in self.of(table) if each.done_at is not None]
+        return self._where(coverage.c.table == table, coverage.c.done_at.is_not(None))
+
+    def first(self, table: str) -> Covered | None:
+        """The first key of a table, a planned one too."""
+        return next(iter(self._where(coverage.c.table == table, limit=1)), None)
+
+    def first_done(self, table: str) -> Covered | None:
+        """The first published key of a table."""
+        return next(iter(self._where(coverage.c.table == table, coverage.c.done_at.is_not(None), limit=1)), None)
+
+    def of_keys(self, table: str, keys: Sequence[str]) -> dict[str, Covered]:
+        """Some keys of a table by their as_of, planned ones too."""
+        found = self._where(coverage.c.table == table, coverage.c.as_of.in_(list(keys)))
+        return {each.as_of: each for each in found}
+
+    def done_after(self, table: str, moment: datetime) -> list[Covered]:
+        """The published keys of a table that end after an instant, in their order."""
+        return self._where(coverage.c.table == table, coverage.c.done_at.is_not(None), coverage.c.as_of_time > moment)
+
+    def lacking(self, table: str, of: str) -> list[Covered]:
+        """The published keys of another table that a table has not published, in their order."""
+        mine = coverage.alias()
+        has = select(mine.c.as_of).where(
+            mine.c.table == table, mine.c.as_of == coverage.c.as_of, mine.c.done_at.is_not(None)
+        )
+        return self._where(coverage.c.table == of, coverage.c.done_at.is_not(None), ~has.exists())
+
+    def _where(self, *where: ColumnElement[bool], limit: int | None = None) -> list[Covered]:
+        query = select(coverage).where(*where).order_by(coverage.c.as_of_time, coverage.c.as_of).limit(limit)
+        with self._store.transaction() as connection:
+            return [Covered(**row._mapping) for row in connection.execute(query)]
 
     def told(
         self,
@@ -92,9 +120,7 @@ class Coverage:
         if event_from is not None and event_to is not None:
             overlaps = and_(coverage.c.event_from <= event_to, coverage.c.event_to >= event_from)
             where.append(or_(overlaps, coverage.c.as_of.in_(list(keys))))
-        query = select(coverage).where(*where).order_by(coverage.c.as_of_time, coverage.c.as_of)
-        with self._store.transaction() as connection:
-            return [Covered(**row._mapping) for row in connection.execute(query)]
+        return self._where(*where)
 
     def plan(self, rows: Sequence[Mapping[str, Any]], *, expected: Mapping[str, str | None]) -> None:
         """Says what keys are about to say; again with the same step key is the same.

@@ -130,3 +130,25 @@ def test_a_period_opens_only_the_files_since_the_months_start(tmp_path: Path, st
     rows = lookups._versions(told.context(70.0), told.table, told.view, (day(65), day(70)), day(70))
     queries = pa.table({"customer": [0, 1, 2, 3], "at": pa.array([day(70)] * 4, STAMP)})
     assert told.found(rows, queries) == [12, 13, 11, None]
+
+
+def test_a_checkpoint_whose_past_was_rewritten_too_much_is_made_anew(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lookups, "MANY_TORN", 1)
+    told, table = Told(tmp_path, store, 1001), "features/habits1001"
+    lake = told.lake.table(table)
+
+    def write(number: int, rows: list[tuple[int, float, float, int]], tag: str) -> None:
+        end, key = 5.0 * (number + 1), f"k{number:03}"
+        lake.append_versions(reading(rows, key), tag=tag, until=day(end), as_of=key)
+
+    for number in range(14):
+        write(number, [(who, 5.0 * number + 4, 5.0 * number + 5, number) for who in range(3)], f"first {number}")
+        lookups.ensure(told.context(5.0 * number + 5), table, told.view)
+    write(11, [(0, 59, 60, 99)], "second")  # it says less and otherwise of what lies before March
+    queries = pa.table({"customer": [0, 1, 2], "at": pa.array([day(60.5)] * 3, STAMP)})
+    for _ in range(2):
+        rows = lookups._versions(told.context(70.0), table, told.view, (day(60.5), day(60.5)), day(70))
+        assert told.found(rows, queries) == [99, 10, 10]
+    assert rows.num_rows == 3, "the second look-up goes on from the new one"

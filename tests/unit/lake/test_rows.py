@@ -149,3 +149,13 @@ def test_mistakes_are_named() -> None:
         canonical(pa.table({"Id": [1], "ID": [1]}), "rows")
     with pytest.raises(DataError, match="column x must fit into int64"):
         canonical(pa.table({"x": pa.array([2**64 - 1], pa.uint64())}), "rows")
+
+
+def test_a_wide_table_is_digested_by_slices_to_the_same_digests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """900,000 rows of 100 columns were more text than one Arrow array holds."""
+    columns = {"id": list(range(7)), "a": [None, "x", None, None, "", "y", None], "b": [0.5, None] * 3 + [1.0]}
+    table = canonical(pa.table(columns), "x")
+    whole = digest(table, table.column_names).to_pylist()
+    monkeypatch.setattr("evergreen.lake.rows.ROWS_AT_ONCE", 2)
+    assert digest(table, table.column_names).to_pylist() == whole
+    assert digest(table.slice(0, 0), table.column_names).to_pylist() == []
