@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import reduce
-from operator import and_, or_
+from operator import and_, ge, gt, le, lt, or_
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from evergreen.errors import DataError, EvergreenError, TransientError
@@ -31,6 +31,7 @@ _PRUNED = ("_event_time", "_known_at", "_as_of", "_commit", "as_of")
 """Columns whose statistics tell files apart; those of digests and of most others do not."""
 _MANY = 1000
 """Of more values than this nobody asks in which files they may be."""
+_TESTS = {"<": lt, "<=": le, ">": gt, ">=": ge}
 
 
 class Condition(NamedTuple):
@@ -51,9 +52,7 @@ class Condition(NamedTuple):
         field = pc.field(self.column)
         if self.test == "in":
             return field.isin(self.value)
-        bound = _instant(self.value) if isinstance(self.value, datetime) else self.value
-        tests = {"<": field < bound, "<=": field <= bound, ">": field > bound, ">=": field >= bound}
-        return tests[self.test]
+        return _TESTS[self.test](field, instant(self.value) if isinstance(self.value, datetime) else self.value)
 
     @property
     def of_files(self) -> Condition:
@@ -199,6 +198,27 @@ def create(root: Root, path: str, schema: pa.Schema) -> Snapshot:
     return made
 
 
+def of_rows(rows: pa.Table, *, whole: bool = False) -> list[Condition]:
+    """What versions of some rows meet.
+
+    Args:
+        rows: With ``_row_id`` and ``_event_time``.
+        whole: They are of whole snapshots: a row's versions have event times of their own.
+    """
+    import pyarrow.compute as pc
+
+    found = [Condition("_row_id", "in", pc.unique(rows["_row_id"]))]
+    if not whole and rows.num_rows:
+        span = pc.min_max(rows["_event_time"]).as_py()
+        found += between(span["min"], span["max"])
+    return found
+
+
+def between(least: datetime, greatest: datetime) -> list[Condition]:
+    """What versions of these event times meet."""
+    return [Condition("_event_time", ">=", least), Condition("_event_time", "<=", greatest)]
+
+
 def _files(where: Sequence[Condition], either: Sequence[Condition]) -> list[Any] | None:
     """Which files may hold such rows, in deltalake's form; ``None`` for all."""
     always = [tuple(each) for each in where if each.tells_files_apart]
@@ -214,7 +234,8 @@ def _expression(where: Sequence[Condition], either: Sequence[Condition]) -> ds.E
     return reduce(and_, found) if found else None
 
 
-def _instant(moment: datetime) -> pa.Scalar:
+def instant(moment: datetime) -> pa.Scalar:
+    """A moment as the lake keeps instants."""
     import pyarrow as pa
 
     if moment.tzinfo is None:

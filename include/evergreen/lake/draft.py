@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from evergreen.lake import delta, versions
 from evergreen.lake.columns import fit
-from evergreen.lake.delta import Condition
+from evergreen.lake.delta import Condition, between, instant, of_rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -95,7 +95,7 @@ class Draft:
             said = self._snapshot.scan(["_event_time"], [Condition("_as_of", "in", list(keys))])
             times.append(said.column("_event_time"))
         span = _span(times)
-        self._stored = [] if span is None else [self._snapshot.scan(versions.KEYS, _between(*span))]
+        self._stored = [] if span is None else [self._snapshot.scan(versions.KEYS, between(*span))]
 
     def publish(
         self,
@@ -194,7 +194,7 @@ class Draft:
             keep = pc.equal(part.column("_as_of"), as_of or "")
             if span is not None:
                 at = part.column("_event_time")
-                within = pc.and_(pc.greater_equal(at, _scalar(span[0])), pc.less_equal(at, _scalar(span[1])))
+                within = pc.and_(pc.greater_equal(at, instant(span[0])), pc.less_equal(at, instant(span[1])))
                 keep = pc.or_(keep, within)
             found = part.filter(keep)
             if found.num_rows:
@@ -221,13 +221,10 @@ class Draft:
     def _content(self, wanted: pa.Table) -> pa.Table:
         """The whole rows of some versions, in their order."""
         import pyarrow as pa
-        import pyarrow.compute as pc
 
         from evergreen.lake import duck
 
-        ids, span = pc.unique(wanted.column("_row_id")), _span([wanted.column("_event_time")])
-        asked = [Condition("_row_id", "in", ids), *(_between(*span) if span else ())]
-        parts = [self._snapshot.scan(self._snapshot.schema.names, asked)]
+        parts = [self._snapshot.scan(self._snapshot.schema.names, of_rows(wanted))]
         parts += [_only(each, wanted) for each in self.fresh]
         schema = parts[0].schema
         for part in parts[1:]:
@@ -267,17 +264,6 @@ def _span(columns: Sequence[pa.ChunkedArray]) -> tuple[datetime, datetime] | Non
     if not known:
         return None
     return min(each["min"] for each in known), max(each["max"] for each in known)
-
-
-def _between(least: datetime, greatest: datetime) -> list[Condition]:
-    """Where versions of these event times stand."""
-    return [Condition("_event_time", ">=", least), Condition("_event_time", "<=", greatest)]
-
-
-def _scalar(moment: datetime) -> pa.Scalar:
-    import pyarrow as pa
-
-    return pa.scalar(moment, pa.timestamp("us", tz="UTC"))
 
 
 def _set(rows: pa.Table, name: str, column: pa.ChunkedArray) -> pa.Table:

@@ -58,14 +58,11 @@ def increments(
     import numpy as np
     import pyarrow as pa
 
-    micros = {name: rows[name].cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()).to_numpy() for name in _TIMES}
+    events, known = (rows[name].cast(pa.int64()).to_numpy() for name in ("_event_time", "_known_at"))
     slim = rows.select(["_row_id", "_known_at", "_as_of", "_commit", "_deleted"])
     slim = slim.append_column("labelled", rows[label].is_valid())
-    at = np.searchsorted(boundaries, micros["_event_time"], side="right") - 1
-    until = np.searchsorted(boundaries, micros["_known_at"], side="right" if whole else "left")
+    at = np.searchsorted(boundaries, events, side="right") - 1
+    until = np.searchsorted(boundaries, known, side="right" if whole else "left")
     for name, places in (("event", at), ("known", until)):
         slim = slim.append_column(name, pa.array(boundaries[places], pa.timestamp("us", tz="UTC")))
     return duck.query(_SQL, {"rows": slim}, {"commit": commit})
-
-
-_TIMES = ("_event_time", "_known_at")

@@ -17,7 +17,7 @@ from evergreen.errors import DataError, NotReady, TransientError, UserError
 from evergreen.faults import point as fault_point
 from evergreen.lake import delta, versions
 from evergreen.lake.columns import SYSTEM, canonical, fit
-from evergreen.lake.delta import Condition
+from evergreen.lake.delta import Condition, of_rows
 from evergreen.lake.draft import Draft, Others
 from evergreen.lake.roots import Root
 
@@ -374,41 +374,30 @@ class Table:
         return rows.select(wanted)
 
     def versions_after(
-        self,
-        moment: datetime,
-        commit: int,
-        columns: Sequence[str] | None = None,
-        *,
-        known_by: datetime,
-        event_to: datetime | None = None,
-        version: int | None = None,
+        self, moment: datetime, commit: int, *, known_by: datetime, event_to: datetime, version: int
     ) -> pa.Table:
         """What a checkpoint lacks: row versions that happened, were known or were committed after it.
 
         Args:
             moment: Of the checkpoint; what happened and was known by then is in it.
             commit: What was committed later is not in it.
-            columns: User columns to read (all by default); the system's columns come with them.
             known_by: Only versions with ``_known_at`` at or before this instant.
             event_to: Only versions with ``_event_time`` before this instant.
-            version: Delta version to read (the newest by default).
+            version: Delta version to read.
 
         Returns:
             Versions in the order of :meth:`read_versions`.
         """
         snapshot = self._load(version)
-        user = [name for name in snapshot.schema.names if name not in SYSTEM] if columns is None else list(columns)
         after = [
             Condition("_event_time", ">", moment),
             Condition("_known_at", ">", moment),
             Condition("_commit", ">", commit),
         ]
-        rows = snapshot.scan([*user, *SYSTEM], _filters(known_by, None, event_to, None), after)
+        rows = snapshot.scan(snapshot.schema.names, _filters(known_by, None, event_to, None), after)
         return rows.take(versions.ordered(rows))
 
-    def touched(
-        self, after: int, through: int, columns: Sequence[str], *, whole: bool, version: int | None = None
-    ) -> pa.Table:
+    def touched(self, after: int, through: int, columns: Sequence[str], *, whole: bool, version: int) -> pa.Table:
         """All versions, up to a commit, of the rows that were touched by the commits after another.
 
         Args:
@@ -416,26 +405,18 @@ class Table:
             through: Number of a later commit.
             columns: User columns to read beside those that versions are told apart by.
             whole: Rows are of whole snapshots: a row's versions have event times of their own.
-            version: Delta version to read (the newest by default).
+            version: Delta version to read.
         """
-        import pyarrow.compute as pc
-
         snapshot = self._load(version)
-        names, where = [*versions.KEYS, *columns], [Condition("_commit", "<=", through)]
+        names, until = [*versions.KEYS, *columns], Condition("_commit", "<=", through)
         if not after:
-            return snapshot.scan(names, where)
-        fresh = snapshot.scan(["_row_id", "_event_time"], [Condition("_commit", ">", after), *where])
+            return snapshot.scan(names, [until])
+        fresh = snapshot.scan(["_row_id", "_event_time"], [Condition("_commit", ">", after), until])
         if not fresh.num_rows:
             return snapshot.schema.empty_table().select(names)
-        where.append(Condition("_row_id", "in", pc.unique(fresh["_row_id"])))
-        if not whole:
-            span = pc.min_max(fresh["_event_time"]).as_py()
-            where += [Condition("_event_time", ">=", span["min"]), Condition("_event_time", "<=", span["max"])]
-        return snapshot.scan(names, where)
+        return snapshot.scan(names, [*of_rows(fresh, whole=whole), until])
 
-    def is_corrected(
-        self, since: int, looked: Looked | None, *, known_by: datetime, whole: bool, newest: int | None = None
-    ) -> bool:
+    def is_corrected(self, since: int, looked: Looked | None, *, known_by: datetime, whole: bool, newest: int) -> bool:
         """Whether a row that stood in an earlier Delta version says something else since, or is gone.
 
         Args:
@@ -443,28 +424,24 @@ class Table:
             looked: What was looked at before and found to be no correction; ``None`` for nothing.
             known_by: Only what was known by then counts.
             whole: Rows are of whole snapshots: a row's versions have event times of their own.
-            newest: Delta version to read (the newest by default).
+            newest: Delta version to read.
         """
         import pyarrow.compute as pc
 
         snapshot, before = self._load(newest), self.commit(since)
-        new = [Condition("_commit", ">", before), Condition("_known_at", "<=", known_by)]
+        known = Condition("_known_at", "<=", known_by)
         beyond = (
             [Condition("_commit", ">", looked.commit), Condition("_known_at", ">", looked.known_by)] if looked else []
         )
-        fresh = snapshot.scan(["_row_id", "_event_time"], new, beyond)
+        fresh = snapshot.scan(["_row_id", "_event_time"], [Condition("_commit", ">", before), known], beyond)
         if not fresh.num_rows:
             return False
-        span = []
-        if not whole:
-            ends = pc.min_max(fresh["_event_time"]).as_py()
-            span = [Condition("_event_time", ">=", ends["min"]), Condition("_event_time", "<=", ends["max"])]
-        mine = Condition("_row_id", "in", pc.unique(fresh["_row_id"]))
-        stood = snapshot.scan(["_row_id"], [mine, *span, Condition("_commit", "<=", before)])
+        stood = snapshot.scan(
+            ["_row_id", "_event_time"], [*of_rows(fresh, whole=whole), Condition("_commit", "<=", before)]
+        )
         if not stood.num_rows:
             return False
-        mine = Condition("_row_id", "in", pc.unique(stood["_row_id"]))
-        told = snapshot.scan(versions.KEYS, [mine, *span, Condition("_known_at", "<=", known_by)])
+        told = snapshot.scan(versions.KEYS, [*of_rows(stood, whole=whole), known])
         told = told.take(versions.ordered(told))
         return bool(pc.any(pc.greater(told["_commit"], before)).as_py())
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from evergreen.errors import UserError
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_TICK = timedelta(microseconds=1)
 BULK = 3
 """Of more keys than this the inputs are read once for all."""
 
@@ -152,11 +151,11 @@ def _touched(ctx: StepContext, target: Target, name: str, changes: pa.Table, sta
         return set()
     is_whole = target.datasets[name].event_time is None
     least = [pc.min(changes["_known_at"]).as_py()] + ([] if is_whole else [pc.min(changes["_event_time"]).as_py()])
-    coverage, after = Coverage(ctx.store), max(least) - _TICK
+    coverage = Coverage(ctx.store)
     keys = {
         each.as_of: each.as_of_time
         for table in (target.sources[target.view.reads[0]], target.table)
-        for each in coverage.done_after(table, after)
+        for each in coverage.done_from(table, max(least))
     }
     events, known = (changes[column].cast(pa.int64()).to_numpy() for column in ("_event_time", "_known_at"))
     stamp = pa.timestamp("us", tz="UTC")

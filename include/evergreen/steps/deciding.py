@@ -166,10 +166,11 @@ def _upstream_changed(ctx: StepContext, known: Mapping[str, int]) -> bool:
 
 
 def _is_whole(ctx: StepContext, table: str) -> bool:
-    """Whether a table holds whole snapshots."""
-    folder, _, name = table.partition("/")
-    dataset = ctx.workspace.datasets.get(name.partition(".")[0])
-    return folder == tables.FOLDERS["dataset"] and (dataset is None or dataset.event_time is None)
+    """Whether a table holds whole snapshots, as its definition says; what has none may."""
+    from evergreen.store.definitions import Definitions
+
+    definition = Definitions(ctx.store).of_table(table)
+    return definition is None or ("event_time" in definition.document and definition.document["event_time"] is None)
 
 
 DECIDE = Step(decide, decide_depends)

@@ -24,14 +24,8 @@ log = logging.getLogger(__name__)
 
 def read_depends(ctx: StepContext) -> Mapping[str, Any]:
     """Depends on the source's files, whether this is the first load, the table, and undeclared columns' types."""
-    from evergreen.ingest.files import Skipped, fingerprint
-
     _ = ctx.interval  # a wrong key is told as such, rather than as a file that is missing or waited for
-    try:
-        mark = fingerprint(ctx.dataset, as_of=ctx.as_of, landing=ctx.settings.landing)
-    except Skipped:
-        mark = "absent"
-    return {"source": mark, "first_load": is_first_load(ctx), "table": _table(ctx), "types": _types(ctx)}
+    return {"source": _source_mark(ctx), "first_load": is_first_load(ctx), "table": _table(ctx), "types": _types(ctx)}
 
 
 def read(ctx: StepContext) -> Outcome:
@@ -254,6 +248,16 @@ def published_after(ctx: StepContext) -> str | None:
     return others[-1].step_key if others else None
 
 
+def _source_mark(ctx: StepContext) -> str:
+    """What tells whether the key's files are the same."""
+    from evergreen.ingest.files import Skipped, fingerprint
+
+    try:
+        return fingerprint(ctx.dataset, as_of=ctx.as_of, landing=ctx.settings.landing)
+    except Skipped:
+        return "absent"
+
+
 def _newest_run(ctx: StepContext) -> str | None:
     from evergreen.store.row_counts import RowCounts
 
@@ -268,7 +272,7 @@ def _refuse_stale(ctx: StepContext) -> None:
         Superseded: When another run published the key since this one read it, and the source is not as it was read.
     """
     first, after = ctx.inp.inputs["read"], published_after(ctx)
-    if after is None or after == first.get("standing") or read_depends(ctx)["source"] == first["fingerprint"]:
+    if after is None or after == first.get("standing") or _source_mark(ctx) == first["fingerprint"]:
         return
     raise Superseded(
         f"{ctx.name} as of {ctx.as_of} was read, then published by another run from a source that has changed since. "

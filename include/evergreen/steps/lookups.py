@@ -84,14 +84,13 @@ def ensure(ctx: StepContext, table: str, view: FeatureView) -> None:
     """
     from evergreen.store.checkpoints import Checkpoints
 
-    if view.ttl is not None:
-        return
+    checkpoints = Checkpoints(ctx.store)
     moment = ctx.as_of_time.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    if view.ttl is not None or checkpoints.has(table, moment):
+        return
     lake = ctx.lake.table(table)
     version = lake.version()
-    known = Checkpoints(ctx.store).newest(table, by=moment, commit=lake.commit(version))
-    if known is not None and known.moment == moment:
-        return
+    known = checkpoints.newest(table, by=moment, commit=lake.commit(version))
     until = moment + _TICK
     rows = None if known is None else _since(ctx, lake, known, list(view.entity), version, moment, until)
     if rows is None:

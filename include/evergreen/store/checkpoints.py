@@ -47,6 +47,12 @@ class Checkpoints:
         with self._store.transaction() as connection:
             connection.execute(insert(checkpoints).values(row).on_conflict_do_nothing())
 
+    def has(self, table: str, moment: datetime) -> bool:
+        """Whether there is one of an instant."""
+        query = select(checkpoints.c.path).where(checkpoints.c.table == table, checkpoints.c.moment == moment).limit(1)
+        with self._store.transaction() as connection:
+            return connection.execute(query).first() is not None
+
     def newest(self, table: str, *, by: datetime, commit: int) -> Checkpoint | None:
         """The last one by an instant that knows nothing after a commit; of one instant the one that knows most."""
         query = (

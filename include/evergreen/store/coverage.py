@@ -80,9 +80,9 @@ class Coverage:
         found = self._where(coverage.c.table == table, coverage.c.as_of.in_(list(keys)))
         return {each.as_of: each for each in found}
 
-    def done_after(self, table: str, moment: datetime) -> list[Covered]:
-        """The published keys of a table that end after an instant, in their order."""
-        return self._where(coverage.c.table == table, coverage.c.done_at.is_not(None), coverage.c.as_of_time > moment)
+    def done_from(self, table: str, moment: datetime) -> list[Covered]:
+        """The published keys of a table that end at an instant or after it, in their order."""
+        return self._where(coverage.c.table == table, coverage.c.done_at.is_not(None), coverage.c.as_of_time >= moment)
 
     def lacking(self, table: str, of: str) -> list[Covered]:
         """The published keys of another table that a table has not published, in their order."""
