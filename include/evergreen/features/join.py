@@ -26,6 +26,10 @@ _LARGEST = 2**62
 """Entity and time are packed into one integer below this; where they don't fit, times are replaced by their ranks."""
 
 
+_SHORT = 2**16
+"""As many codes fit into the integers that numpy sorts by counting."""
+
+
 class Versions(NamedTuple):
     """Row versions as integers: code of the entity, event and known time in microseconds, order of equally known."""
 
@@ -175,7 +179,8 @@ def newest(query_entity: Ints, time: Ints, rows: Versions) -> Ints:
         span = len(since) + 1
     base = rows.entity * span
     keys = base + since
-    order = np.argsort(keys)
+    order = _grouped(rows.entity, entities)
+    order = np.argsort(keys) if order is None else order[np.argsort(keys[order], kind="stable")]
     keys = keys[order]
     _settle_ties(order, keys, rows)
     reached = (base + event)[order]
@@ -184,12 +189,27 @@ def newest(query_entity: Ints, time: Ints, rows: Versions) -> Ints:
 
     base = query_entity * span
     wanted = base + asked
-    in_order = np.argsort(wanted)  # searching sorted keys walks through memory, and is far faster for it
+    in_order = _grouped(query_entity, entities)  # neighbours then search the same keys, which is far faster
+    if in_order is None:
+        in_order = np.argsort(wanted)
     position = np.empty(len(wanted), dtype=np.int64)
     position[in_order] = np.searchsorted(keys, wanted[in_order], side="right") - 1
     none = (position < 0) | (keys[position] < base)
     found: Ints = np.where(none, -1, order[position])
     return found
+
+
+def _grouped(entity: Ints, entities: int) -> Ints | None:
+    """The order that puts each entity's rows together and leaves them as they stand; None for too many entities.
+
+    numpy sorts short integers by counting, in a quarter of the time that it takes for long ones without vector
+    instructions; rows mostly come in the order of time, which its stable sort then makes use of.
+    """
+    import numpy as np
+
+    if entities > _SHORT:
+        return None
+    return np.argsort(entity.astype(np.uint16), kind="stable")
 
 
 def _settle_ties(order: Ints, keys: Ints, rows: Versions) -> None:
