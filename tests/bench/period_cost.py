@@ -111,7 +111,7 @@ class Life:
 
         self._forge("datasets/trips", _trips, first, last)
         self._forge("features/habits", _habits, first, last)
-        commit = self.world.lake.table("datasets/trips").commit()
+        commit = self.world.lake.table("datasets/trips").version()
         Consumed(self.world.store).mark("features/habits", "datasets/trips", str(commit))
 
     def _forge(self, table: str, rows_of: Callable[[int, str], Any], first: int, last: int) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import reduce
 from operator import and_, ge, gt, le, lt, or_
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -23,9 +23,11 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.dataset as ds
 
-# Without this old versions become unreadable after 30 days even if nothing was vacuumed.
+# A writer must not clean the log by itself, in the middle of an append.
 _CONFIGURATION = {"delta.enableExpiredLogCleanup": "false"}
-
+_LOG_KEPT = "delta.logRetentionDuration"
+ROW_GROUP = 1 << 16
+"""Rows of a group of a compacted file: the least that a reader takes from it."""
 
 _PRUNED = ("_event_time", "_known_at", "_as_of", "_commit", "as_of")
 """Columns whose statistics tell files apart; those of digests and of most others do not."""
@@ -69,6 +71,20 @@ class Condition(NamedTuple):
         return self.column in _PRUNED and (self.test != "in" or len(self.value) <= _MANY)
 
 
+class File(NamedTuple):
+    """A data file of a table.
+
+    Attributes:
+        first: Least commit of its rows; 0 where rows carry none.
+        last: Greatest.
+    """
+
+    first: int
+    last: int
+    rows: int
+    size_bytes: int
+
+
 class Conflict(EvergreenError):
     """Another writer committed since the snapshot was taken; take a new one and decide again."""
 
@@ -81,7 +97,7 @@ class Snapshot:
 
     @property
     def version(self) -> int:
-        """The version; after a write by this snapshot, the version written."""
+        """Delta's own version; after a write by this snapshot, the version written."""
         return int(self._delta.version())
 
     @property
@@ -120,6 +136,89 @@ class Snapshot:
             rows = dataset.to_table(columns=list(needed), filter=_expression(rough, rough_either))
         return rows.filter(_expression(where, either)).select(list(columns)) if is_rough else rows
 
+    def files(self) -> list[File]:
+        """The data files, in no certain order."""
+        import pyarrow as pa
+
+        told = pa.table(self._delta.get_add_actions(flatten=True)).to_pylist()
+        return [
+            File(each.get("min._commit") or 0, each.get("max._commit") or 0, each["num_records"], each["size_bytes"])
+            for each in told
+        ]
+
+    def commits(self, first: int, last: int) -> pa.Table:
+        """All rows of some commits, both inclusive; number 0 stands for rows that carry none."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        number = pc.field("_commit")
+        pruned: str | None = f'"_commit" >= {first} AND "_commit" <= {last}'
+        if not first:
+            # Files from before there were numbers have no statistics of them, which deltalake takes for "no such row",
+            # and so does pyarrow of the expression that it is given with them, even when it is asked for nulls.
+            number, pruned = pc.coalesce(number, pa.scalar(0, pa.int64())), None
+        within = (number >= first) & (number <= last)
+        with _faults(self._root.join(self._path)):
+            dataset = self._delta.to_pyarrow_dataset(
+                filesystem=self._root.arrow_filesystem(self._path), file_pruning_predicate=pruned
+            )
+            return dataset.to_table(filter=within)
+
+    def rewrite(self, rows: pa.Table, first: int, last: int, transactions: Mapping[str, int], size_bytes: int) -> None:
+        """Replaces the files of some commits by new ones that hold the same rows in the order given.
+
+        Args:
+            rows: What :meth:`commits` gave.
+            first: As :meth:`commits` takes it.
+            last: Likewise.
+            transactions: As :meth:`append` takes them.
+            size_bytes: Of a file, about.
+
+        Raises:
+            Conflict: When another writer committed since this snapshot.
+        """
+        from deltalake import WriterProperties
+
+        predicate = f'"_commit" >= {first} AND "_commit" <= {last}'
+        if not first:
+            predicate = f'"_commit" IS NULL OR ({predicate})'
+        self._write(
+            rows,
+            transactions,
+            {"evergreen.tag": "upkeep"},
+            mode="overwrite",
+            predicate=predicate,
+            target_file_size=size_bytes,
+            writer_properties=WriterProperties(max_row_group_size=ROW_GROUP),
+        )
+
+    def unused(self, keep: timedelta) -> list[str]:
+        """Names of files in the table's folder that no state of the last while refers to."""
+        return self._vacuum(keep, dry_run=True)
+
+    def remove_unused(self, keep: timedelta) -> list[str]:
+        """Deletes what :meth:`unused` names."""
+        return self._vacuum(keep, dry_run=False)
+
+    def _vacuum(self, keep: timedelta, *, dry_run: bool) -> list[str]:
+        with _faults(self._root.join(self._path)):
+            names = self._delta.vacuum(
+                retention_hours=int(keep / timedelta(hours=1)),
+                dry_run=dry_run,
+                enforce_retention_duration=False,
+                full=True,  # also what a writer left behind that was killed before its commit
+            )
+        return list(names)
+
+    def clean_log(self, keep: timedelta) -> None:
+        """Deletes entries of the log that are older than a while, after a checkpoint of all that counts."""
+        wanted = {_LOG_KEPT: f"interval {int(keep.total_seconds())} seconds"}
+        with _faults(self._root.join(self._path)):
+            if self._delta.metadata().configuration.get(_LOG_KEPT) != wanted[_LOG_KEPT]:
+                self._delta.alter.set_table_properties(wanted)
+            self._delta.create_checkpoint()
+            self._delta.cleanup_metadata()
+
     def append(self, rows: pa.Table, transactions: Mapping[str, int], metadata: Mapping[str, str]) -> None:
         """Appends rows; columns that the table lacks are added.
 
@@ -149,27 +248,18 @@ class Snapshot:
             write_deltalake(self._delta, rows, commit_properties=properties, **how)
 
 
-def load(root: Root, path: str, version: int | None = None) -> Snapshot | None:
-    """A version of a table (the newest by default), or None when there is no table.
-
-    Raises:
-        DataError: When the table has no such version.
-    """
+def load(root: Root, path: str) -> Snapshot | None:
+    """The newest state of a table, or None when there is no table."""
     from deltalake import DeltaTable
-    from deltalake.exceptions import DeltaError, TableNotFoundError
+    from deltalake.exceptions import TableNotFoundError
 
     if root.local is not None and not (root.local / path / "_delta_log").is_dir():
         return None
     with _faults(root.join(path)):
         try:
-            delta = DeltaTable(root.join(path), version=version, storage_options=dict(root.options) or None)
+            delta = DeltaTable(root.join(path), storage_options=dict(root.options) or None)
         except TableNotFoundError:
             return None
-        except DeltaError as error:
-            if version is None:
-                raise
-            rule = f"must have a version {version}: {error}"
-            raise DataError(f"table {path}", rule, remedy="Name a version that was written.") from error
     return Snapshot(root, path, delta)
 
 
@@ -257,7 +347,7 @@ def _faults(place: str) -> Iterator[None]:
         if isinstance(error, CommitFailedError):
             raise Conflict(f"{place}: {error}") from error
         if isinstance(error, FileNotFoundError):
-            remedy = "Restore the lake's files: nothing of Evergreen deletes them."
+            remedy = "Restore the lake's files: Evergreen deletes none that its log names."
             raise DataError(place, f"must have all files that its log names: {error}", remedy=remedy) from error
         if isinstance(error, OSError):
             raise TransientError(f"{place} could not be read or written: {error}") from error

@@ -2,7 +2,11 @@
 
 Every write is compare-and-set on the table's own commit sequence, kept as a Delta application transaction: it starts
 from a snapshot, decides on what that holds, and is refused when another writer came first; then all is decided afresh.
-So a retry, a zombie and two runs at once neither lose nor double a row. Nothing is vacuumed or compacted here.
+So a retry, a zombie and two runs at once neither lose nor double a row.
+
+A version of a table of row versions is a number of that sequence, not one of Delta's: each row carries its commit, none
+is ever changed, and so the newest files hold every version, however often they were compacted and their log cleaned
+(:mod:`evergreen.lake.upkeep`). Rows of other tables carry the number too, for the upkeep alone.
 """
 
 from __future__ import annotations
@@ -25,7 +29,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]*(/[A-Za-z0-9_][A-Za-z0-9_.\-]*)*")
-_SEQUENCE = "evergreen.commit"
+SEQUENCE = "evergreen.commit"
+"""Application id of the commit sequence."""
 _ATTEMPTS = 60
 
 T = TypeVar("T")
@@ -36,7 +41,7 @@ class Appended:
     """What an append did.
 
     Attributes:
-        version: Delta version of the table afterwards.
+        version: Version of the table afterwards.
         appended: Rows that were new or changed.
         unchanged: Rows that the table said already.
         tombstones: Rows that were marked as deleted (given as such, withdrawn, or gone from a full snapshot).
@@ -113,34 +118,34 @@ class Table:
         return delta.load(self._root, self._path) is not None
 
     def version(self) -> int:
-        """The newest Delta version, -1 when there is no table."""
+        """The newest version: -1 when there is no table, 0 when nothing was committed.
+
+        Of a table of row versions the number of its last commit; of others a number that grows with every change.
+        """
         snapshot = delta.load(self._root, self._path)
-        return -1 if snapshot is None else snapshot.version
+        if snapshot is None:
+            return -1
+        return _sequence(snapshot) if _is_versioned(snapshot) else snapshot.version
 
-    def commit(self, version: int | None = None) -> int:
-        """The newest number of the commit sequence (at a version), 0 when nothing was committed."""
-        snapshot = delta.load(self._root, self._path, version)
-        return 0 if snapshot is None else _sequence(snapshot)
-
-    def changes(self, since: int, version: int | None = None) -> pa.Table:
-        """Event and known time of the row versions that were committed after a number of the sequence.
+    def changes(self, since: int, version: int) -> pa.Table:
+        """Event and known time of the row versions that were committed after one version, up to another.
 
         Raises:
             NotReady: When there is no table yet.
         """
-        return self._load(version).scan(["_event_time", "_known_at"], [Condition("_commit", ">", since)])
+        return self._load().scan(["_event_time", "_known_at"], [Condition("_commit", ">", since), _by(version)])
 
-    def schema(self, version: int | None = None) -> pa.Schema:
+    def schema(self) -> pa.Schema:
         """Names and types of all columns, system columns first.
 
         Raises:
             NotReady: When there is no table yet.
         """
-        return self._load(version).schema
+        return self._load().schema
 
     def history(self, limit: int | None = None) -> list[dict[str, Any]]:
-        """Commits, newest first, with the ``evergreen.tag`` of each."""
-        return self._load(None).history(limit)
+        """What Delta's log still says of commits, newest first, with the ``evergreen.tag`` of each."""
+        return self._load().history(limit)
 
     def append_versions(
         self,
@@ -246,9 +251,10 @@ class Table:
             ]
             fresh = self._joined(draft.fresh, snapshot.schema)
             if fresh is not None:
-                marks = {_SEQUENCE: number, **({app_id: number} if tag else {})}
+                marks = {SEQUENCE: number, **({app_id: number} if tag else {})}
                 self._drilled(point, lambda: snapshot.append(fresh, marks, {"evergreen.tag": tag}))
-            return Appended(snapshot.version, *(sum(column) for column in zip(*counted, strict=True)))
+            version = number - 1 if fresh is None else number
+            return Appended(version, *(sum(column) for column in zip(*counted, strict=True)))
 
         schema = readings[0].rows.schema
         return self._retried(schema, attempt)
@@ -289,12 +295,12 @@ class Table:
             marks = {app_id: 1}
             if guard is not None:
                 guard()
-                marks[_SEQUENCE] = _sequence(snapshot) + 1
-            fitted = fit(rows, snapshot.schema, self._place)
+                marks[SEQUENCE] = _sequence(snapshot) + 1
+            fitted = fit(_numbered(rows, snapshot), snapshot.schema, self._place)
             self._drilled(point, lambda: snapshot.append(fitted, marks, {"evergreen.tag": tag}))
             return True
 
-        return self._retried(rows.schema, attempt)
+        return self._retried(_with_number(rows.schema), attempt)
 
     def replace(self, rows: pa.Table, column: str, value: str | int | bool, *, point: str = "replace.commit") -> int:
         """Replaces all rows where ``column`` equals ``value`` by these, in one commit, and returns the new version.
@@ -316,14 +322,14 @@ class Table:
                 raise DataError(f"{self._place} column {column}", f"must be {value!r} in every row of this replacement")
 
         def attempt(snapshot: delta.Snapshot) -> int:
-            fitted = fit(rows, snapshot.schema, self._place)
-            number = {_SEQUENCE: _sequence(snapshot) + 1}
+            fitted = fit(_numbered(rows, snapshot), snapshot.schema, self._place)
+            number = {SEQUENCE: _sequence(snapshot) + 1}
             predicate = f'"{column}" = {_sql_literal(value)}'
             tag = {"evergreen.tag": f"{column}={value}"}
             self._drilled(point, lambda: snapshot.overwrite(fitted, predicate, number, tag))
             return snapshot.version
 
-        return self._retried(rows.schema, attempt)
+        return self._retried(_with_number(rows.schema), attempt)
 
     def read(
         self,
@@ -348,7 +354,8 @@ class Table:
             event_from: Only versions with ``_event_time`` at or after this instant.
             event_to: Only versions with ``_event_time`` before this instant (of snapshots: as they were then).
             match: Only versions whose column equals the value, or is among the values of a list or an Arrow array.
-            version: Delta version to read (the newest by default).
+            version: Version to read (the newest by default); only of a table of row versions. Columns that were added
+                after it are null.
             latest: False gives all versions, tombstones too.
             system: Add the system columns that the table has.
 
@@ -356,14 +363,13 @@ class Table:
             NotReady: When there is no table yet.
             DataError: When there is no such version or column, or a filter does not apply to this table.
         """
-        snapshot = self._load(version)
-        names = snapshot.schema.names
-        ours = [name for name in SYSTEM if name in names]
-        versioned = len(ours) == len(SYSTEM)
+        snapshot = self._load()
+        names, versioned = snapshot.schema.names, _is_versioned(snapshot)
+        ours = [name for name in SYSTEM if name in names and (versioned or name != "_commit")]
         user = [name for name in names if name not in SYSTEM] if columns is None else list(dict.fromkeys(columns))
         given = [*user, *(ours if system else [])]
         wanted = list(dict.fromkeys(given))
-        filters = _filters(known_by, event_from, event_to, match)
+        filters = _filters(known_by, event_from, event_to, match) + self._as_of(snapshot, version)
         if missing := [name for name in [*wanted, *(each.column for each in filters)] if name not in names]:
             rule = f"must have the columns that are asked for (it has {', '.join(names)})"
             raise DataError(self._place, rule, value=missing)
@@ -383,32 +389,32 @@ class Table:
             commit: What was committed later is not in it.
             known_by: Only versions with ``_known_at`` at or before this instant.
             event_to: Only versions with ``_event_time`` before this instant.
-            version: Delta version to read.
+            version: Version to read.
 
         Returns:
             Versions in the order of :meth:`read_versions`.
         """
-        snapshot = self._load(version)
+        snapshot = self._load()
         after = [
             Condition("_event_time", ">", moment),
             Condition("_known_at", ">", moment),
             Condition("_commit", ">", commit),
         ]
-        rows = snapshot.scan(snapshot.schema.names, _filters(known_by, None, event_to, None), after)
+        until = [*_filters(known_by, None, event_to, None), _by(version)]
+        rows = snapshot.scan(snapshot.schema.names, until, after)
         return rows.take(versions.ordered(rows))
 
-    def touched(self, after: int, through: int, columns: Sequence[str], *, whole: bool, version: int) -> pa.Table:
-        """All versions, up to a commit, of the rows that were touched by the commits after another.
+    def touched(self, after: int, through: int, columns: Sequence[str], *, whole: bool) -> pa.Table:
+        """All row versions, up to a version, of the rows that were touched by the commits after another.
 
         Args:
-            after: Number of a commit; 0 is before the first.
-            through: Number of a later commit.
+            after: A version; 0 is before the first commit.
+            through: A later one.
             columns: User columns to read beside those that versions are told apart by.
             whole: Rows are of whole snapshots: a row's versions have event times of their own.
-            version: Delta version to read.
         """
-        snapshot = self._load(version)
-        names, until = [*versions.KEYS, *columns], Condition("_commit", "<=", through)
+        snapshot = self._load()
+        names, until = [*versions.KEYS, *columns], _by(through)
         if not after:
             return snapshot.scan(names, [until])
         fresh = snapshot.scan(["_row_id", "_event_time"], [Condition("_commit", ">", after), until])
@@ -417,43 +423,55 @@ class Table:
         return snapshot.scan(names, [*of_rows(fresh, whole=whole), until])
 
     def is_corrected(self, since: int, looked: Looked | None, *, known_by: datetime, whole: bool, newest: int) -> bool:
-        """Whether a row that stood in an earlier Delta version says something else since, or is gone.
+        """Whether a row that stood in an earlier version says something else since, or is gone.
 
         Args:
             since: The earlier version.
             looked: What was looked at before and found to be no correction; ``None`` for nothing.
             known_by: Only what was known by then counts.
             whole: Rows are of whole snapshots: a row's versions have event times of their own.
-            newest: Delta version to read.
+            newest: Version to read.
         """
         import pyarrow.compute as pc
 
-        snapshot, before = self._load(newest), self.commit(since)
+        snapshot, until = self._load(), _by(newest)
         known = Condition("_known_at", "<=", known_by)
         beyond = (
             [Condition("_commit", ">", looked.commit), Condition("_known_at", ">", looked.known_by)] if looked else []
         )
-        fresh = snapshot.scan(["_row_id", "_event_time"], [Condition("_commit", ">", before), known], beyond)
+        fresh = snapshot.scan(["_row_id", "_event_time"], [Condition("_commit", ">", since), until, known], beyond)
         if not fresh.num_rows:
             return False
-        stood = snapshot.scan(
-            ["_row_id", "_event_time"], [*of_rows(fresh, whole=whole), Condition("_commit", "<=", before)]
-        )
+        stood = snapshot.scan(["_row_id", "_event_time"], [*of_rows(fresh, whole=whole), _by(since)])
         if not stood.num_rows:
             return False
-        told = snapshot.scan(versions.KEYS, [*of_rows(stood, whole=whole), known])
+        told = snapshot.scan(versions.KEYS, [*of_rows(stood, whole=whole), known, until])
         told = told.take(versions.ordered(told))
-        return bool(pc.any(pc.greater(told["_commit"], before)).as_py())
+        return bool(pc.any(pc.greater(told["_commit"], since)).as_py())
 
     def read_versions(self, columns: Sequence[str] | None = None, **how: Any) -> pa.Table:
         """All row versions, tombstones too: :meth:`read` with ``latest=False``."""
         return self.read(columns, latest=False, **how)
 
-    def _load(self, version: int | None) -> delta.Snapshot:
-        snapshot = delta.load(self._root, self._path, version)
+    def _load(self) -> delta.Snapshot:
+        snapshot = delta.load(self._root, self._path)
         if snapshot is None:
             raise NotReady(f"{self._place} does not exist yet: nothing was published into it.")
         return snapshot
+
+    def _as_of(self, snapshot: delta.Snapshot, version: int | None) -> list[Condition]:
+        """What rows of a version meet.
+
+        Raises:
+            DataError: When there is no such version.
+        """
+        if version is None:
+            return []
+        newest = _sequence(snapshot) if _is_versioned(snapshot) else -1
+        if not 0 <= version <= newest:
+            rule = f"must have a version {version} (the newest is {newest})" if newest >= 0 else "keeps no versions"
+            raise DataError(self._place, rule, remedy="Name a version that was written.")
+        return [] if version == newest else [_by(version)]
 
     def _checked(self, rows: pa.Table) -> pa.Table:
         """Canonical rows with all system columns, in front: Delta keeps statistics of the first 32 columns only."""
@@ -494,7 +512,24 @@ class Table:
 
 
 def _sequence(snapshot: delta.Snapshot) -> int:
-    return snapshot.transaction(_SEQUENCE) or 0
+    return snapshot.transaction(SEQUENCE) or 0
+
+
+def _is_versioned(snapshot: delta.Snapshot) -> bool:
+    return set(SYSTEM) <= set(snapshot.schema.names)
+
+
+def _by(version: int) -> Condition:
+    return Condition("_commit", "<=", version)
+
+
+def _numbered(rows: pa.Table, snapshot: delta.Snapshot) -> pa.Table:
+    """Rows with the number of the commit that will hold them, in front: Delta keeps statistics of the first columns."""
+    import pyarrow as pa
+
+    number = _sequence(snapshot) if _is_versioned(snapshot) else snapshot.version
+    commit = pa.array([number + 1] * rows.num_rows, pa.int64())
+    return pa.table({"_commit": commit} | {name: rows.column(name) for name in rows.column_names if name != "_commit"})
 
 
 def _done_before(snapshot: delta.Snapshot, readings: Sequence[Keyed], number: int) -> Appended:
@@ -514,7 +549,7 @@ def _done_before(snapshot: delta.Snapshot, readings: Sequence[Keyed], number: in
     said = _count_true(is_given)
     appended = _count_true(pc.and_not(is_given, left.column("_deleted")))
     tombstones = _count_true(ended)
-    return Appended(snapshot.version, appended, len(given) - said, tombstones, left.num_rows - appended - tombstones)
+    return Appended(_sequence(snapshot), appended, len(given) - said, tombstones, left.num_rows - appended - tombstones)
 
 
 def _filters(
@@ -541,6 +576,12 @@ def _values(wanted: object) -> Any:
     if isinstance(wanted, pa.Array):
         return wanted
     return list(wanted) if isinstance(wanted, list | tuple | set) else [wanted]
+
+
+def _with_number(schema: pa.Schema) -> pa.Schema:
+    import pyarrow as pa
+
+    return pa.schema([("_commit", pa.int64()), *(field for field in schema if field.name != "_commit")])
 
 
 def _without_nulls(schema: pa.Schema) -> pa.Schema:

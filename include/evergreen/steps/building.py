@@ -92,11 +92,10 @@ def plan(ctx: StepContext, target: Target) -> Plan:
     stale |= {key.as_of for key in _history(ctx, target)}
     commits = {}
     for name, table in target.sources.items():
-        version = tables.version_of(ctx, table)
-        commits[table] = ctx.lake.table(table).commit(version)
+        commits[table] = max(tables.version_of(ctx, table), 0)
         seen = int(consumed.watermark(target.table, table) or 0)
         if commits[table] > seen and coverage.first_done(target.table) is not None:
-            changes = ctx.lake.table(table).changes(seen, version)
+            changes = ctx.lake.table(table).changes(seen, commits[table])
             stale |= _touched(ctx, target, name, changes, stale)
     found = [_key(target, as_of) for as_of in stale]
     return Plan(sorted(found, key=lambda key: (key.end, key.as_of)), commits)

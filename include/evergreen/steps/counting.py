@@ -76,22 +76,19 @@ class LabelHistory:
 
         lake, store = self._ctx.lake.table(self._table), Increments(self._ctx.store)
         counter, end = f"{self._label} {self._cron} {self._zone}", self._ctx.as_of_time
-        version = tables.published(self._ctx, self._table)
-        commit = lake.commit(version)
+        commit = tables.published(self._ctx, self._table)
         for _ in range(_TRIES):
             known = store.counted(self._table, counter)
             if known is not None and known.first <= commit <= known.last:
                 return store.sums(self._table, counter, commit=commit, known_by=end, until=end)
             if known is not None and commit < known.first:  # an older state than was ever counted
-                found = self._increments(lake, (0, commit), version)
+                found = self._increments(lake, (0, commit))
                 return _sums(found, known_by=end, until=end)
-            after, rows = self._go_on(lake, known, commit, version)
+            after, rows = self._go_on(lake, known, commit)
             store.add(self._table, counter, known, after, rows)
         raise TransientError(f"{self._table} was counted by others {_TRIES} times at once")
 
-    def _go_on(
-        self, lake: Table, known: Counted | None, commit: int, version: int
-    ) -> tuple[Counted, list[dict[str, Any]]]:
+    def _go_on(self, lake: Table, known: Counted | None, commit: int) -> tuple[Counted, list[dict[str, Any]]]:
         """What the commits since the last count add: each by itself, or many as one."""
         from evergreen.store.increments import Counted
 
@@ -102,18 +99,18 @@ class LabelHistory:
             spans, first = [(0 if known is None else known.last, commit)], commit
         rows = []
         for span in spans:
-            rows += [{"commit": span[1], **row} for row in self._increments(lake, span, version)]
+            rows += [{"commit": span[1], **row} for row in self._increments(lake, span)]
         log.info("Counted %d commits of %s", commit - (known.last if known else 0), self._table)
         return Counted(first, commit), rows
 
-    def _increments(self, lake: Table, span: tuple[int, int], version: int) -> list[dict[str, Any]]:
+    def _increments(self, lake: Table, span: tuple[int, int]) -> list[dict[str, Any]]:
         """What the commits after one number up to another add."""
         import pyarrow.compute as pc
 
         from evergreen.lake.increments import increments
 
         is_whole = self._ctx.driver.event_time is None
-        rows = lake.touched(*span, [self._label], whole=is_whole, version=version)
+        rows = lake.touched(*span, [self._label], whole=is_whole)
         if not rows.num_rows:
             return []
         ends = [pc.min_max(rows[name]).as_py() for name in ("_event_time", "_known_at")]

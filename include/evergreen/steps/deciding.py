@@ -161,7 +161,7 @@ def _upstream_changed(ctx: StepContext, known: Mapping[str, int]) -> bool:
         looked = Looked.read(consumed.watermark(who, f"{name}@{version}"))
         if table.is_corrected(version, looked, known_by=ctx.as_of_time, whole=_is_whole(ctx, name), newest=newest):
             return True
-        consumed.mark(who, f"{name}@{version}", Looked(table.commit(newest), ctx.as_of_time).written())
+        consumed.mark(who, f"{name}@{version}", Looked(newest, ctx.as_of_time).written())
     return False
 
 

@@ -61,7 +61,7 @@ def _asked_with(ctx: StepContext, model: Model, digest: str, rows: pa.Table, kno
     today = tables.table_of(ctx, "dataset", ctx.model.label.dataset)
     if own == today or tables.version_of(ctx, own) < 0 or not rows.num_rows:
         return rows
-    schema = ctx.lake.table(own).schema(tables.version_of(ctx, own))
+    schema = ctx.lake.table(own).schema()
     wanted = [name for name in model.request if name in schema.names]
     span = pc.min_max(rows["_event_time"]).as_py()
     theirs = tables.read(ctx, own, wanted, known_by=known_by, event_from=span["min"])

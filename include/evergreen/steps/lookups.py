@@ -64,11 +64,11 @@ def _versions(
     version = tables.published(ctx, table)
     lake = ctx.lake.table(table)
     if asked is None:
-        return lake.schema(version).empty_table()
+        return lake.schema().empty_table()
     first, until = asked[0], asked[1] + _TICK
     if view.ttl is not None:
         return tables.read(ctx, table, latest=False, known_by=known_by, event_from=first - view.ttl, event_to=until)
-    found = Checkpoints(ctx.store).newest(table, by=min(first, known_by), commit=lake.commit(version))
+    found = Checkpoints(ctx.store).newest(table, by=min(first, known_by), commit=version)
     rows = None if found is None else _since(ctx, lake, found, list(view.entity), version, known_by, until)
     if rows is None:
         rows = tables.read(ctx, table, latest=False, known_by=known_by, event_to=until)
@@ -90,7 +90,7 @@ def ensure(ctx: StepContext, table: str, view: FeatureView) -> None:
         return
     lake = ctx.lake.table(table)
     version = lake.version()
-    known = checkpoints.newest(table, by=moment, commit=lake.commit(version))
+    known = checkpoints.newest(table, by=moment, commit=version)
     until = moment + _TICK
     rows = None if known is None else _since(ctx, lake, known, list(view.entity), version, moment, until)
     if rows is None:
@@ -106,7 +106,7 @@ def _keep(ctx: StepContext, lake: Table, view: FeatureView, rows: pa.Table, mome
     newest = newest_by(rows, list(view.entity), moment)
     if newest.num_rows:
         path = staging.put(ctx.lake, newest)
-        Checkpoints(ctx.store).add(lake.name, moment, lake.commit(version), path, newest.num_rows)
+        Checkpoints(ctx.store).add(lake.name, moment, version, path, newest.num_rows)
         log.info("Checkpoint of %s at %s: %d rows of %d versions", lake.name, moment, newest.num_rows, rows.num_rows)
 
 

@@ -49,7 +49,7 @@ def training_record(
     model = ctx.model
     test = frame.take(fitted.parts.test)
     labels = tables.table_of(ctx, "dataset", model.label.dataset)
-    schema = ctx.lake.table(labels).schema(used[labels])
+    schema = ctx.lake.table(labels).schema()
     described = signature(model, ctx.workspace, schema)
     on_demand = [view for view in views_of(model, ctx.workspace).values() if view.kind == "on_demand"]
     files = {

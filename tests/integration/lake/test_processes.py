@@ -69,7 +69,7 @@ def test_writers_at_once_lose_and_double_nothing(tmp_path: Path) -> None:
     assert sum(map(int, outputs)) == len(expected)
     commits = lake.table("datasets/x").read_versions([]).column("_commit").to_pylist()
     assert set(commits) == set(range(1, max(commits) + 1))
-    assert lake.table("datasets/x").commit() == max(commits)
+    assert lake.table("datasets/x").version() == max(commits)
 
 
 def test_one_tag_from_many_writers_is_appended_once(tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ class Told:
         every = table.read_versions(known_by=known_by, version=version)
         assert self.found(some, queries) == self.found(every, queries)
         self.view.ttl = None
-        return Checkpoints(self.store).newest(self.table, by=day(first), commit=table.commit(version)) is not None
+        return Checkpoints(self.store).newest(self.table, by=day(first), commit=version) is not None
 
 
 @pytest.mark.parametrize("seed", range(LIVES))

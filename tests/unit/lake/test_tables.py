@@ -54,7 +54,7 @@ def values(table: pa.Table) -> list[tuple[Any, ...]]:
 
 def test_nothing_is_there_at_first(table: Table) -> None:
     assert not table.exists()
-    assert (table.version(), table.commit()) == (-1, 0)
+    assert table.version() == -1
     with pytest.raises(NotReady, match="table datasets/flights does not exist yet"):
         table.read()
 
@@ -69,7 +69,7 @@ def test_first_rows_then_only_new_and_changed_ones(table: Table) -> None:
     assert values(table.read()) == [(1, "a"), (2, "B"), (3, "c")]
     assert table.read().column("_known_at").to_pylist() == [day(0.1), day(2), day(1.1)]
     assert table.read().column("_commit").to_pylist() == [1, 2, 2]
-    assert (table.version(), table.commit()) == (2, 2)
+    assert table.version() == 2
     assert values(table.read(version=1)) == [(1, "a"), (2, "b")]
     assert [commit.get("evergreen.tag") for commit in table.history(2)] == ["two", "one"]
 
@@ -297,7 +297,6 @@ def test_tags_and_sequence_outlive_a_checkpoint(table: Table) -> None:
     assert list(Path(table.uri, "_delta_log").glob("*.checkpoint.parquet"))
     assert not table.append_once(pa.table({"n": [3]}), "tag 3")
     assert sorted(table.read().column("n").to_pylist()) == list(range(105))
-    assert table.read(version=50).num_rows == 50
 
 
 def test_log_is_never_cleaned_up(table: Table) -> None:
@@ -362,6 +361,6 @@ def test_only_files_that_may_hold_what_is_asked_for_are_opened(table: Table, tmp
         file.unlink()
     assert values(table.read(event_from=day(2))) == [(2, "x"), (3, "x")]
     assert values(table.read(match={"_as_of": "k3"})) == [(3, "x")]
-    assert table.changes(2).num_rows == 2
+    assert table.changes(2, 4).num_rows == 2
     with pytest.raises(DataError, match="must have all files that its log names"):
         table.read()

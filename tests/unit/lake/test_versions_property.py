@@ -109,7 +109,7 @@ def test_table_means_what_the_model_means(
                 expected = model.append(known, until, source, full)
                 assert (done.appended, done.unchanged, done.tombstones) == expected
                 assert not (again and (done.appended or done.tombstones))
-        assert table.commit() == model.commit
+        assert table.version() == model.commit
         for known_by in range(7):
             read = table.read(["id", "v"], known_by=_day(known_by), system=False).sort_by("id").to_pylist()
             assert [(row["id"], row["v"]) for row in read] == model.read(known_by)

@@ -1,0 +1,210 @@
+"""Tables that stay fast: many small files become few large ones in the order of time, and what is no longer read goes.
+
+Rows keep all of their columns, so every version of a table (:mod:`evergreen.lake.tables`) reads as before. A merge is
+compare-and-set on the table's commit sequence: when anybody appended meanwhile it is refused and done again from what
+stands then, and an append that started before a merge is refused and done again likewise.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, NamedTuple
+
+from evergreen.errors import DataError
+from evergreen.faults import point as fault_point
+from evergreen.lake import delta
+from evergreen.lake.roots import Root
+from evergreen.lake.tables import SEQUENCE
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+log = logging.getLogger(__name__)
+
+FILES = 16
+"""So many small files are merged at least: fewer cost a reader less than a merge costs."""
+MAX_BYTES = 64 << 20
+"""Of what is merged at once, and of a file: it is sorted in memory."""
+MAX_ROWS = 2_000_000
+"""Likewise."""
+LOG_ENTRIES = 64
+"""A shorter log is not worth a checkpoint."""
+_TRIES = 3
+_CLUSTERED = ("_event_time", "event_time", "as_of")
+
+
+class Run(NamedTuple):
+    """Files whose commits overlap, so that they can only be read or replaced together."""
+
+    first: int
+    last: int
+    files: int
+    rows: int
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Unused:
+    """What no reader can reach any more.
+
+    Attributes:
+        files: Data files.
+        size_bytes: Of these.
+        log_entries: Entries of the log now, old ones among them.
+    """
+
+    files: int
+    size_bytes: int
+    log_entries: int
+
+
+def runs(files: Iterable[delta.File]) -> list[Run]:
+    """Files by spans of commits that do not overlap, in their order."""
+    found: list[Run] = []
+    for each in sorted(files):
+        before = found[-1] if found else None
+        if before is None or each.first > before.last:
+            found.append(Run(each.first, each.last, 1, each.rows, each.size_bytes))
+            continue
+        sums = (before.files + 1, before.rows + each.rows, before.size_bytes + each.size_bytes)
+        found[-1] = Run(before.first, max(before.last, each.last), *sums)
+    return found
+
+
+def merges(standing: Sequence[Run]) -> list[Run]:
+    """What is to be merged: neighbours, as many small files as make it worth while, within what memory takes.
+
+    A larger run joins smaller ones after it only when these weigh as much together, so that a row is written anew
+    about as often as the logarithm of the table's size, not at every merge.
+    """
+    found: list[Run] = []
+    group: Run | None = None
+    for each in reversed(standing):
+        if group is None:
+            group = each
+            continue
+        together = Run(each.first, group.last, *(a + b for a, b in zip(each[2:], group[2:], strict=True)))
+        fits = together.size_bytes <= MAX_BYTES and together.rows <= MAX_ROWS
+        if fits and (group.files < FILES or each.size_bytes <= group.size_bytes):
+            group = together
+            continue
+        found.append(group)
+        group = each
+    if group is not None:
+        found.append(group)
+    return [each for each in reversed(found) if each.files >= FILES and each.size_bytes <= MAX_BYTES]
+
+
+class Upkeep:
+    """The upkeep of one table; safe at any time, beside any reader and writer.
+
+    Args:
+        root: The lake's root.
+        name: The table's.
+    """
+
+    def __init__(self, root: Root, name: str) -> None:
+        self.name, self._root, self._path = name, root, f"tables/{name}"
+
+    def due(self) -> list[Run]:
+        """What is to be merged now; nothing where there is no table, or none whose rows carry their commit."""
+        snapshot = delta.load(self._root, self._path)
+        if snapshot is None or "_commit" not in snapshot.schema.names:
+            return []
+        return merges(runs(snapshot.files()))
+
+    def merge(self, run: Run) -> bool:
+        """Writes some commits anew as few files in the order of time; False when others were quicker each time.
+
+        Raises:
+            DataError: When the table does not hold as many rows as before; nothing was deleted then.
+        """
+        for _ in range(_TRIES):
+            snapshot = delta.load(self._root, self._path)
+            if snapshot is None:
+                return False
+            before, stood = _held(snapshot, run), snapshot.version
+            rows = snapshot.commits(run.first, run.last)
+            if rows.num_rows != before:
+                raise DataError(
+                    f"table {self.name}", f"must give the {before} rows that its log names", value=rows.num_rows
+                )
+            rows = _sorted(rows)
+            number = snapshot.transaction(SEQUENCE)
+            marks = {} if number is None else {SEQUENCE: number}
+            fault_point("upkeep.merge:before")
+            try:
+                snapshot.rewrite(rows, run.first, run.last, marks, MAX_BYTES)
+            except delta.Conflict as conflict:
+                log.info("%s was written while it was merged: %s", self.name, conflict)
+                continue
+            fault_point("upkeep.merge:after")
+            self._check(run, before, stood)
+            return True
+        return False
+
+    def unused(self, keep: timedelta) -> Unused:
+        """What :meth:`clean` would look at.
+
+        Args:
+            keep: Whoever began to read or write within so long finds all that he needs.
+        """
+        snapshot = delta.load(self._root, self._path)
+        if snapshot is None:
+            return Unused(0, 0, 0)
+        files = snapshot.unused(keep)
+        return Unused(len(files), sum(self._sizes(files)), len(self._log()))
+
+    def clean(self, keep: timedelta) -> Unused:
+        """Deletes data files that no state of the last while refers to, and older entries of a long log."""
+        snapshot = delta.load(self._root, self._path)
+        if snapshot is None:
+            return Unused(0, 0, 0)
+        files = snapshot.unused(keep)
+        size_bytes, entries = sum(self._sizes(files)), len(self._log())
+        fault_point("upkeep.clean:before")
+        if files:
+            snapshot.remove_unused(keep)
+        if entries > LOG_ENTRIES:
+            snapshot.clean_log(keep)
+        fault_point("upkeep.clean:after")
+        return Unused(len(files), size_bytes, entries - len(self._log()))
+
+    def _check(self, run: Run, before: int, stood: int) -> None:
+        snapshot = delta.load(self._root, self._path)
+        held = 0 if snapshot is None else _held(snapshot, run)
+        if held != before:
+            raise DataError(
+                f"table {self.name}",
+                f"must hold {before} rows of the commits {run.first} to {run.last} after a merge, as before it",
+                value=held,
+                remedy=f"Restore Delta version {stood} (its files are kept), and report this.",
+            )
+
+    def _sizes(self, files: Sequence[str]) -> list[int]:
+        filesystem = self._root.arrow_filesystem(self._path)
+        return [each.size or 0 for each in filesystem.get_file_info(list(files))]
+
+    def _log(self) -> list[str]:
+        from pyarrow import fs
+
+        filesystem = self._root.arrow_filesystem(self._path)
+        found = filesystem.get_file_info(fs.FileSelector("_delta_log", allow_not_found=True))
+        return [each.path for each in found if each.path.endswith(".json")]
+
+
+def _held(snapshot: delta.Snapshot, run: Run) -> int:
+    return sum(each.rows for each in snapshot.files() if run.first <= each.first and each.last <= run.last)
+
+
+def _sorted(rows: pa.Table) -> pa.Table:
+    """Rows by time and commit, each with the number of one."""
+    import pyarrow.compute as pc
+
+    index = rows.schema.get_field_index("_commit")
+    rows = rows.set_column(index, rows.schema.field(index), pc.fill_null(rows.column(index), 0))
+    clustered = [name for name in _CLUSTERED if name in rows.column_names][:1]
+    return rows.sort_by([(name, "ascending") for name in (*clustered, "_commit")])
