@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from evergreen.errors import UserError
+
+LEAST_KEPT_DAYS = 1.0
+"""A task that was retried for a day must still find what it reads."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,8 @@ class Settings:
         gateway_key: API key of the gateway (a secret).
         calendar_from: First day (ISO) of the ingestion calendars; a day in the future keeps them quiet for a replay.
         gateway_ack_seconds: How long a deployment waits for live gateways to acknowledge.
+        keep_days: So long is kept what nothing refers to any more; the unit of all that housekeeping deletes.
+        housekeeping: When ``evergreen.housekeeping`` runs, as cron in UTC; empty for by hand only.
         gateway_versions_in_memory: So many versions a gateway holds in memory; others are loaded when they are asked.
     """
 
@@ -41,6 +47,8 @@ class Settings:
     calendar_from: str = "2020-01-01"
     gateway_ack_seconds: float = 30.0
     gateway_versions_in_memory: int = 256
+    keep_days: float = 30.0
+    housekeeping: str = "17 2 * * *"
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:
@@ -59,6 +67,13 @@ class Settings:
                     values[each.name] = float(text)
                 except ValueError:
                     raise UserError(name, "must be a number of seconds", value=text) from None
+            elif each.name == "keep_days":
+                try:
+                    values[each.name] = float(text)
+                except ValueError:
+                    values[each.name] = math.nan
+                if not values[each.name] >= LEAST_KEPT_DAYS:  # type: ignore[operator]
+                    raise UserError(name, f"must be a number of days, at least {LEAST_KEPT_DAYS:g}", value=text)
             elif each.name == "gateway_versions_in_memory":
                 if not text.isdecimal() or int(text) < 1:
                     raise UserError(name, "must be a whole number of versions, at least 1", value=text)

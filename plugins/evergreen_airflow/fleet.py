@@ -79,6 +79,11 @@ class Fleet:
                     yield resource
 
 
+def is_wanted(dag_id: str) -> bool:
+    """Whether Airflow asks for a DAG that belongs to no resource."""
+    return get_parsing_context().dag_id in (None, dag_id)
+
+
 def declared(settings: Settings) -> Workspace:
     """Everything declared, read once per process while no file changes."""
     return _declared(settings.workspace, settings.home, _fingerprint(settings.workspace))

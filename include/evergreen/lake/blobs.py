@@ -6,25 +6,40 @@ taken. On an object store the conditional create of fsspec (``pipe_file(mode="cr
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from evergreen.errors import DataError
 from evergreen.faults import point as fault_point
 from evergreen.lake.roots import Root, disk_faults, relative
 
-_TEMPORARY = ".tmp-"
+TEMPORARY = ".tmp-"
+"""How names of half-written files begin."""
+
+
+class Blob(NamedTuple):
+    """A blob as its folder lists it.
+
+    Attributes:
+        modified: When it was written, or last stored again with the same content.
+    """
+
+    path: str
+    size_bytes: int
+    modified: datetime
 
 
 class Blobs:
     """Blobs of one lake by path relative to its root.
 
-    Does not delete, and does not replace what stands under a path (only :meth:`open_output` may write one again).
+    Does not replace what stands under a path (only :meth:`open_output` may write one again).
     """
 
     def __init__(self, root: Root) -> None:
@@ -67,9 +82,14 @@ class Blobs:
         """
         path = f"{relative(prefix)}/{hashlib.sha256(data).hexdigest()}{suffix}"
         _drill(point, "before")
-        self.put_if_absent(path, data)
+        self.keep(path, data)
         _drill(point, "after")
         return path
+
+    def keep(self, path: str, data: bytes) -> None:
+        """Writes a blob, or makes the one that holds the same content already young again."""
+        while not self.put_if_absent(path, data) and not self._renew(path, data):
+            pass  # it expired between the two
 
     def get(self, path: str) -> bytes:
         """The content of a blob.
@@ -103,7 +123,71 @@ class Blobs:
         else:
             filesystem, root = self._root.fsspec_filesystem()
             names = [str(each)[len(root) + 1 :] for each in filesystem.find(f"{root}/{folder}")]
-        return sorted(name for name in names if not name.rsplit("/", 1)[-1].startswith(_TEMPORARY))
+        return sorted(name for name in names if not name.rsplit("/", 1)[-1].startswith(TEMPORARY))
+
+    def entries(self, prefix: str) -> Iterator[Blob]:
+        """All files below a folder, in no certain order, those too that a writer left half-written when it was killed.
+
+        What goes while this looks is left out.
+        """
+        folder = relative(prefix)
+        if self._root.local is not None:
+            for place, _, names in os.walk(self._root.local / folder):
+                for name in names:
+                    file = Path(place, name)
+                    with contextlib.suppress(FileNotFoundError):
+                        stat = file.stat()
+                        modified = datetime.fromtimestamp(stat.st_mtime, UTC)
+                        yield Blob(file.relative_to(self._root.local).as_posix(), stat.st_size, modified)
+            return
+        filesystem, root = self._root.fsspec_filesystem()
+        for name, told in filesystem.find(f"{root}/{folder}", detail=True).items():
+            yield Blob(str(name)[len(root) + 1 :], int(told["size"]), filesystem.modified(name))
+
+    def remove(self, blob: Blob) -> bool:
+        """Deletes a blob that nobody stored again since it was listed; False when somebody did, or it is gone.
+
+        On a local disk it is moved aside first and looked at again, so that who stores the same content at this moment
+        either finds it renewed or stores it anew.
+        """
+        if self._root.local is None:
+            filesystem, root = self._root.fsspec_filesystem()
+            name = f"{root}/{relative(blob.path)}"
+            with disk_faults(self.uri(blob.path)):
+                try:
+                    if filesystem.modified(name) != blob.modified:
+                        return False
+                    filesystem.rm_file(name)
+                except FileNotFoundError:
+                    return False
+            return True
+        target = self._local(blob.path)
+        aside = target.parent / f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(8)}"
+        with disk_faults(str(target)):
+            try:
+                target.rename(aside)
+            except FileNotFoundError:
+                return False
+            if datetime.fromtimestamp(aside.stat().st_mtime, UTC) != blob.modified:
+                aside.rename(target)
+                return False
+            _drill("blob.remove", "aside")
+            aside.unlink()
+        return True
+
+    def _renew(self, path: str, data: bytes) -> bool:
+        """Makes a stored blob young again; False when it is gone."""
+        if self._root.local is not None:
+            with disk_faults(self.uri(path)):
+                try:
+                    os.utime(self._local(path))
+                except FileNotFoundError:
+                    return False
+            return True
+        filesystem, base = self._root.fsspec_filesystem()
+        with disk_faults(self.uri(path)):
+            filesystem.pipe_file(f"{base}/{relative(path)}", data)
+        return True
 
     def local_copy(self, path: str, folder: Path) -> Path:
         """Copies a blob into a folder under its own name, completely or not at all; an existing copy is kept."""
@@ -152,7 +236,7 @@ class Blobs:
 @contextmanager
 def _temporary(target: Path) -> Iterator[tuple[Path, Any]]:
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.parent / f"{_TEMPORARY}{os.getpid()}-{secrets.token_hex(8)}"
+    temporary = target.parent / f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(8)}"
     try:
         with open(temporary, "xb") as stream:
             yield temporary, stream

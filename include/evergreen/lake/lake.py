@@ -9,6 +9,7 @@ from evergreen.lake.blobs import Blobs
 from evergreen.lake.manifests import Manifests
 from evergreen.lake.roots import Root
 from evergreen.lake.tables import Table
+from evergreen.lake.upkeep import Upkeep
 
 
 class Lake:
@@ -34,3 +35,22 @@ class Lake:
     def table(self, name: str) -> Table:
         """The table of a name such as ``datasets/flights``; it need not exist yet."""
         return Table(self.root, name)
+
+    def upkeep(self, name: str) -> Upkeep:
+        """The upkeep of a table."""
+        return Upkeep(self.root, name)
+
+    def tables(self) -> list[str]:
+        """Names of all tables that exist, in their order."""
+        from pyarrow import fs
+
+        filesystem, found, folders = self.root.arrow_filesystem("tables"), [], [""]
+        while folders:
+            folder = folders.pop()
+            inside = filesystem.get_file_info(fs.FileSelector(folder, allow_not_found=True))
+            below = [each for each in inside if each.type == fs.FileType.Directory]
+            if any(each.base_name == "_delta_log" for each in below):
+                found.append(folder)
+            else:
+                folders += [each.path for each in below]
+        return sorted(found)

@@ -49,8 +49,13 @@ def freeze(lake: Lake, texts: Mapping[str, bytes]) -> str:
     """Stores the files as ``workspaces/<digest>.tar`` and returns the digest; idempotent."""
     data = pack(texts)
     digest = hashlib.sha256(data).hexdigest()
-    lake.blobs.put_if_absent(f"workspaces/{digest}.tar", data)
+    lake.blobs.keep(path_of(digest), data)
     return digest
+
+
+def path_of(digest: str) -> str:
+    """Where a frozen workspace, or a bundle, lies in the lake."""
+    return f"workspaces/{relative(digest)}.tar"
 
 
 def thaw(lake: Lake, digest: str, cache: Path) -> Path:
@@ -64,7 +69,7 @@ def thaw(lake: Lake, digest: str, cache: Path) -> Path:
     target = cache / relative(digest)
     if target.is_dir():
         return target
-    path = f"workspaces/{relative(digest)}.tar"
+    path = path_of(digest)
     data = lake.blobs.get(path)
     if hashlib.sha256(data).hexdigest() != digest:
         raise DataError(

@@ -132,7 +132,7 @@ class Dataset(Resource):
         on_change: What becomes of the history when the definition changed and the source no longer has all of it:
             ``rebuild`` builds the new table from what is there, ``continue`` goes on in the old table, which leaves a
             seam. Absent, the run stops and says what is missing.
-        retention: Kept for later: nothing is deleted yet.
+        retention: Kept for later: rows are not deleted yet.
     """
 
     source: FileSource

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING
 
+from evergreen.errors import DataError
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -21,7 +23,14 @@ def put(lake: Lake, table: pa.Table) -> str:
 
 
 def get(lake: Lake, path: str) -> pa.Table:
-    """Reads a staged table."""
+    """Reads a staged table.
+
+    Raises:
+        DataError: When it has expired.
+    """
     import pyarrow.parquet as pq
 
+    if not lake.blobs.exists(path):
+        remedy = "Clear the run's first task as well: what one task hands to the next is kept for a while only."
+        raise DataError(lake.blobs.uri(path), "must exist in the lake", remedy=remedy)
     return pq.read_table(io.BytesIO(lake.blobs.get(path)))

@@ -53,6 +53,11 @@ class Checkpoints:
         with self._store.transaction() as connection:
             return connection.execute(query).first() is not None
 
+    def paths(self) -> set[str]:
+        """Paths of the rows of all checkpoints."""
+        with self._store.transaction() as connection:
+            return set(connection.scalars(select(checkpoints.c.path)))
+
     def newest(self, table: str, *, by: datetime, commit: int) -> Checkpoint | None:
         """The last one by an instant that knows nothing after a commit; of one instant the one that knows most."""
         query = (

@@ -84,6 +84,11 @@ class Coverage:
         """The published keys of a table that end at an instant or after it, in their order."""
         return self._where(coverage.c.table == table, coverage.c.done_at.is_not(None), coverage.c.as_of_time >= moment)
 
+    def readings(self) -> set[str]:
+        """Paths of the last readings of all keys of all tables."""
+        with self._store.transaction() as connection:
+            return set(connection.scalars(select(coverage.c.reading).distinct()))
+
     def lacking(self, table: str, of: str) -> list[Covered]:
         """The published keys of another table that a table has not published, in their order."""
         mine = coverage.alias()

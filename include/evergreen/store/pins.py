@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 
 from evergreen import faults
@@ -27,6 +27,11 @@ class Pins:
         with self._store.transaction() as connection:
             connection.execute(insert(pins).values(row).on_conflict_do_nothing())
         faults.point("pin:after")
+
+    def release(self, holder: str) -> None:
+        """Gives up all that a holder keeps; again is the same."""
+        with self._store.transaction() as connection:
+            connection.execute(delete(pins).where(pins.c.holder == holder))
 
     def of(self, holder: str) -> list[tuple[str, int]]:
         """Table and version of all that a holder keeps."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, ScalarSelect, func, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, ScalarSelect, func, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
 from evergreen import faults
@@ -164,10 +164,34 @@ class Trainings:
         found = self._where(asked) if versions else []
         return {(each.model, each.adopted_version): each for each in found if each.adopted_version is not None}
 
+    def unadopted(self, before: datetime) -> list[Training]:
+        """Trainings from before an instant that no version was made of."""
+        return self._where(trainings.c.adopted_version.is_(None), trainings.c.created_at < before)
+
+    def sets(self, since: datetime) -> set[str]:
+        """Paths of the training sets of all versions, and of all trainings since an instant."""
+        query = select(trainings.c.inputs["training_set"].as_string()).where(_counts(since))
+        with self._store.transaction() as connection:
+            return {path for path in connection.scalars(query) if path is not None}
+
+    def spent_bundles(self, before: datetime) -> set[str]:
+        """Digests of the bundles of :meth:`unadopted` trainings alone."""
+        with self._store.transaction() as connection:
+            spent, kept = (
+                set(connection.scalars(select(trainings.c.bundle).where(trainings.c.bundle.is_not(None), which)))
+                for which in (~_counts(before), _counts(before))
+            )
+        return spent - kept
+
     def _where(self, *where: ColumnElement[bool]) -> list[Training]:
         query = select(trainings).where(*where).order_by(trainings.c.created_at, trainings.c.training_id)
         with self._store.transaction() as connection:
             return [Training(**row._mapping) for row in connection.execute(query)]
+
+
+def _counts(since: datetime) -> ColumnElement[bool]:
+    """Whether a version was made of a training, or may still be."""
+    return or_(trainings.c.adopted_version.is_not(None), trainings.c.created_at >= since)
 
 
 def _next_version(model: str) -> ScalarSelect[int]:

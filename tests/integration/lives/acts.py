@@ -102,7 +102,12 @@ class Release:
     """A person lifts the hold."""
 
 
-Act = Lay | Lose | Mend | Ingest | Build | Train | Promote | Name | RollBack | Release
+@dataclass(frozen=True)
+class Tidy:
+    """Housekeeping, with nothing kept that nothing refers to: whatever is merged or deleted, no rule knows of it."""
+
+
+Act = Lay | Lose | Mend | Ingest | Build | Train | Promote | Name | RollBack | Release | Tidy
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import io
 import json
 from collections import Counter
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import singledispatchmethod
 from pathlib import Path
 from typing import Any
@@ -112,6 +112,14 @@ class Real:
         last = list(results.values())[-1]
         self.refusal = last.skip or ""
         return last.skip is None
+
+    @do.register
+    def _tidy(self, act: acts.Tidy) -> bool:
+        from evergreen.steps.housekeeping import expire, keep_tables
+
+        keep_tables(self.world.lake, keep=timedelta(0))
+        expire(self.world.lake, self.world.store, now=datetime.now(UTC) + timedelta(seconds=1), keep=timedelta(0))
+        return True
 
     # Who serves
 
@@ -241,18 +249,22 @@ class Real:
         return found
 
     def versions(self) -> dict[str, int]:
-        """The newest version of every table of the lake."""
-        root = Path(self.world.settings.lake) / "tables"
-        logs = sorted(root.glob("*/*/_delta_log"))
-        return {log.parent.relative_to(root).as_posix(): len(list(log.glob("*.json"))) - 1 for log in logs}
+        """The last commit of every table of the lake."""
+        return {
+            table: max((row["_commit"] for row in self._rows(table)), default=0) for table in self.world.lake.tables()
+        }
 
     def content_at(self, table: str, version: int) -> str:
-        """A digest of all that a version of a table holds, as it lies there."""
-        snapshot = delta.load(self.world.lake.root, f"tables/{table}", version)
-        assert snapshot is not None
-        rows = snapshot.scan(snapshot.schema.names).to_pylist()
-        lines = sorted(json.dumps(row, default=str, sort_keys=True) for row in rows)
+        """A digest of all that a version of a table holds, as it lies there; columns that came later are left out."""
+        rows = [row for row in self._rows(table) if row["_commit"] <= version]
+        told = [{name: value for name, value in row.items() if value is not None} for row in rows]
+        lines = sorted(json.dumps(row, default=str, sort_keys=True) for row in told)
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+    def _rows(self, table: str) -> list[dict[str, Any]]:
+        snapshot = delta.load(self.world.lake.root, f"tables/{table}")
+        assert snapshot is not None
+        return list(snapshot.scan(snapshot.schema.names).to_pylist())
 
     def _write(self, resource: Dataset | View) -> None:
         if isinstance(resource, Dataset):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from acts import KEYS, Act, Build, Ingest, Lay, Life, Line, Lose, Mend, Name, Promote, Release, RollBack, Train
+from acts import KEYS, Act, Build, Ingest, Lay, Life, Line, Lose, Mend, Name, Promote, Release, RollBack, Tidy, Train
 from declared import DATASETS, GAINED, NOTES, STORES, TILL, VIEWS
 from hypothesis import strategies as st
 
@@ -57,7 +57,15 @@ def lives(draw: st.DrawFn, longest: int = 14) -> Life:
     laid = {(name, key): tuple(lines_) for name, keys in files.items() for key, lines_ in keys.items()}
     serves, loses = draw(st.booleans()), draw(st.integers(0, 3)) == 3
     mends = [(name, field) for name, fields in MENDS.items() for field in fields if not (loses and field == "zone")]
-    kinds = ["ingest"] * 6 + ["build"] * 3 + ["lay"] * 4 + ["mend"] * 2 + ["serve"] * (4 * serves) + ["lose"] * loses
+    kinds = (
+        ["ingest"] * 6
+        + ["tidy"] * 2
+        + ["build"] * 3
+        + ["lay"] * 4
+        + ["mend"] * 2
+        + ["serve"] * (4 * serves)
+        + ["lose"] * loses
+    )
     found: list[Act] = []
     for _ in range(draw(st.integers(1, longest))):
         found += _acts(draw, draw(st.sampled_from(kinds)), laid, mends)
@@ -81,6 +89,8 @@ def _acts(
         case "mend":
             resource, field = draw(st.sampled_from(mends))
             return [Mend(resource, field, draw(st.sampled_from(MENDS[resource][field])))]
+        case "tidy":
+            return [Tidy()]
         case "lose":
             word = draw(st.sampled_from([None, "rebuild", "continue"]))
             return [Lose(dataset, key), Mend(dataset, "on_change", word)]

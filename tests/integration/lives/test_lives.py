@@ -15,7 +15,7 @@ from pathlib import Path
 import declared
 import hypothesis
 import pytest
-from acts import KEYS, Build, Ingest, Lay, Life, Line, Lose, Mend, Promote, RollBack, Train
+from acts import KEYS, Build, Ingest, Lay, Life, Line, Lose, Mend, Promote, RollBack, Tidy, Train
 from comparing import Comparison
 from real import Real
 from strategies import lives
@@ -63,6 +63,22 @@ EXAMPLES = {
     "a snapshot comes between two equal ones": Life(
         (Ingest("stores", FIRST), Ingest("stores", THIRD), Ingest("stores", SECOND)),
         {"stores": {FIRST: [Line()], SECOND: [Line("b")], THIRD: [Line()]}},
+    ),
+    "files are merged and old ones go between late, repaired and withdrawn rows": Life(
+        (
+            Ingest("till", FIRST), Ingest("till", SECOND), Tidy(), Build("recent"), Ingest("till", THIRD), Tidy(),
+            Lay("till", FIRST, (Line(hour=10, sold="8"),)), Ingest("till", FIRST), Tidy(), Build("recent"),
+            Lay("till", FIRST), Ingest("till", FIRST), Build("recent"), Tidy(), Ingest("till", FIRST), Build("recent"),
+        ),
+        {"till": {FIRST: [Line(hour=10)], SECOND: [Line(back=1, sold="2")], THIRD: [Line(back=2), Line(back=1)]}},
+    ),
+    "a live version's tables are merged": Life(
+        (
+            *READY, Train(), Promote(), Tidy(), Mend("till", "select", "tenfold"), Ingest("till", SECOND), Tidy(),
+            Build("recent"), Build("share"), Train(), Promote(), Ingest("till", THIRD), Build("recent"), Tidy(),
+            RollBack(), Ingest("till", FIRST), Build("recent"), Tidy(),
+        ),
+        SOME,
     ),
     "a snapshot lost all but its header": Life((Ingest("stores", FIRST), Ingest("stores", SECOND)), SOME),
     "a new expectation refuses rows of a key that is ingested again": Life(
