@@ -30,6 +30,7 @@ class Settings:
         gateway_key: API key of the gateway (a secret).
         calendar_from: First day (ISO) of the ingestion calendars; a day in the future keeps them quiet for a replay.
         gateway_ack_seconds: How long a deployment waits for live gateways to acknowledge.
+        gateway_log_seconds: A gateway's log of answers goes to the lake about so often, or when it has 4 MB.
         keep_days: So long is kept what nothing refers to any more; the unit of all that housekeeping deletes.
         housekeeping: When ``evergreen.housekeeping`` runs, as cron in UTC; empty for by hand only.
         gateway_versions_in_memory: So many versions a gateway holds in memory; others are loaded when they are asked.
@@ -47,6 +48,7 @@ class Settings:
     calendar_from: str = "2020-01-01"
     gateway_ack_seconds: float = 30.0
     gateway_versions_in_memory: int = 256
+    gateway_log_seconds: float = 60.0
     keep_days: float = 30.0
     housekeeping: str = "17 2 * * *"
 
@@ -62,7 +64,7 @@ class Settings:
             text = environ[name]
             if each.name in ("home", "workspace"):
                 values[each.name] = Path(text)
-            elif each.name == "gateway_ack_seconds":
+            elif each.name in ("gateway_ack_seconds", "gateway_log_seconds"):
                 try:
                     values[each.name] = float(text)
                 except ValueError:

@@ -29,7 +29,7 @@ _LOG_KEPT = "delta.logRetentionDuration"
 ROW_GROUP = 1 << 16
 """Rows of a group of a compacted file: the least that a reader takes from it."""
 
-_PRUNED = ("_event_time", "_known_at", "_as_of", "_commit", "as_of")
+_PRUNED = ("_event_time", "_known_at", "_as_of", "_commit", "as_of", "event_time")
 """Columns whose statistics tell files apart; those of digests and of most others do not."""
 _MANY = 1000
 """Of more values than this nobody asks in which files they may be."""
@@ -140,10 +140,13 @@ class Snapshot:
         """The data files, in no certain order."""
         import pyarrow as pa
 
-        told = pa.table(self._delta.get_add_actions(flatten=True)).to_pylist()
+        told = pa.table(self._delta.get_add_actions(flatten=True))
+        names = [
+            name for name in ("min._commit", "max._commit", "num_records", "size_bytes") if name in told.column_names
+        ]
         return [
             File(each.get("min._commit") or 0, each.get("max._commit") or 0, each["num_records"], each["size_bytes"])
-            for each in told
+            for each in told.select(names).to_pylist()
         ]
 
     def commits(self, first: int, last: int) -> pa.Table:

@@ -127,6 +127,15 @@ class Table:
             return -1
         return _sequence(snapshot) if _is_versioned(snapshot) else snapshot.version
 
+    def is_numbered(self) -> bool:
+        """Whether every row carries the number of its commit; those that were written before there were numbers don't.
+
+        Raises:
+            NotReady: When there is no table yet.
+        """
+        snapshot = self._load()
+        return "_commit" in snapshot.schema.names and all(each.first for each in snapshot.files())
+
     def changes(self, since: int, version: int) -> pa.Table:
         """Event and known time of the row versions that were committed after one version, up to another.
 
@@ -339,6 +348,7 @@ class Table:
         event_from: datetime | None = None,
         event_to: datetime | None = None,
         match: Mapping[str, object] | None = None,
+        between: Mapping[str, tuple[datetime, datetime]] | None = None,
         version: int | None = None,
         latest: bool = True,
         system: bool = True,
@@ -354,6 +364,8 @@ class Table:
             event_from: Only versions with ``_event_time`` at or after this instant.
             event_to: Only versions with ``_event_time`` before this instant (of snapshots: as they were then).
             match: Only versions whose column equals the value, or is among the values of a list or an Arrow array.
+            between: Only versions whose column lies at or after the first instant and before the second; those without
+                a value do not.
             version: Version to read (the newest by default); only of a table of row versions. Columns that were added
                 after it are null.
             latest: False gives all versions, tombstones too.
@@ -370,6 +382,8 @@ class Table:
         given = [*user, *(ours if system else [])]
         wanted = list(dict.fromkeys(given))
         filters = _filters(known_by, event_from, event_to, match) + self._as_of(snapshot, version)
+        for name, (first, last) in (between or {}).items():
+            filters += [Condition(name, ">=", first), Condition(name, "<", last)]
         if missing := [name for name in [*wanted, *(each.column for each in filters)] if name not in names]:
             rule = f"must have the columns that are asked for (it has {', '.join(names)})"
             raise DataError(self._place, rule, value=missing)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from evergreen.errors import EvergreenError, shorten
 from evergreen.serving.routes import Target
-from evergreen.serving.served import Served
+from evergreen.serving.served import About, Served
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -26,13 +26,13 @@ class Answer:
 
     Attributes:
         version: The one that gave them.
-        row_ids: The rows' identities in the label's dataset, where the caller sent them.
+        about: What the rows are, as far as the caller said it.
         fallback: Why it was not the champion, if it was not.
     """
 
     predictions: list[Any]
     version: int
-    row_ids: list[str | None]
+    about: list[About]
     fallback: str | None = None
 
 
@@ -82,7 +82,7 @@ def answer(target: Target, rows: Sequence[Mapping[str, Any]], now: datetime) -> 
         if isinstance(given, Answer):
             if failed:
                 target.failed(failed[0].error)
-            return Answer(given.predictions, given.version, given.row_ids, why)
+            return Answer(given.predictions, given.version, given.about, why)
         failed.append(given)
         why = f"{why}; {given}"
     else:
@@ -97,7 +97,7 @@ def answer(target: Target, rows: Sequence[Mapping[str, Any]], now: datetime) -> 
 def _ask(served: Served, version: int, read: pa.Table, rows: Sequence[Mapping[str, Any]]) -> Answer | _Failed:
     try:
         frame = served.compute(read)
-        return Answer(served.predict(frame), version, served.row_ids(rows, frame))
+        return Answer(served.predict(frame), version, served.about(rows, frame))
     except Exception as error:  # a team's code may raise anything
         return _Failed(served, version, error, read)
 

@@ -212,12 +212,13 @@ def _lines(
             "at": at,
             "version": given.version,
             "seq": target.route.seq,
-            "row_id": row_id,
+            "row_id": about.row_id,
+            "event_time": None if about.event_time is None else about.event_time.isoformat(),
             "prediction": json.dumps(prediction),
             "row": json.dumps(row),
             "fallback": given.fallback,
         }
-        for request_id, row, row_id, prediction in zip(ids, rows, given.row_ids, given.predictions, strict=True)
+        for request_id, row, about, prediction in zip(ids, rows, given.about, given.predictions, strict=True)
     ]
 
 

@@ -40,7 +40,8 @@ def serve(environ: Mapping[str, str]) -> None:
     folder = settings.home / "gateway"
     store = Store(settings.store_url, connections=CONNECTIONS)
     lake, routes = Lake(settings.lake), Routes(folder, room=settings.gateway_versions_in_memory)
-    journals = {kind: Journal(folder / "log" / kind) for kind in ("predictions", "feedback")}
+    seconds = settings.gateway_log_seconds
+    journals = {kind: Journal(folder / "log" / kind, max_age_seconds=seconds) for kind in ("predictions", "feedback")}
     app = create_app(
         routes=routes,
         keys=Keys(folder, settings.gateway_key),

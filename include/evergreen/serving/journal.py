@@ -36,7 +36,7 @@ class Journal:
         max_bytes: A segment is closed at this size.
     """
 
-    def __init__(self, folder: Path, *, max_age_seconds: float = 5.0, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(self, folder: Path, *, max_age_seconds: float = 60.0, max_bytes: int = MAX_BYTES) -> None:
         self.folder, self._max_age_seconds, self._max_bytes = folder, max_age_seconds, max_bytes
         self.failed_lines = 0
         self._lock = threading.Lock()

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from evergreen.errors import DataError
 from evergreen.serving.identity import row_id
@@ -28,6 +28,18 @@ FEW_ROWS = 64
 
 GOLDEN_TOLERANCE = 1e-6
 """Relative; looser than a deployment's own check, since a gateway may run on another kind of processor."""
+
+
+class About(NamedTuple):
+    """What a row is that was asked about.
+
+    Attributes:
+        row_id: By which its label will be found in the label's dataset; ``None`` where a part of it was not sent.
+        event_time: When it happened; ``None`` where the caller did not say: what was assumed belongs to no row.
+    """
+
+    row_id: str | None
+    event_time: datetime | None
 
 
 @dataclass(frozen=True)
@@ -119,24 +131,24 @@ class Served:
         classes = [str(value) for value in self.bundle.classes]
         return [dict(zip(classes, shares, strict=True)) for shares in found.tolist()]
 
-    def row_ids(self, rows: Sequence[Mapping[str, Any]], frame: pa.Table) -> list[str | None]:
-        """The identities by which the rows' labels will be found in the label's dataset; ``None`` where one lacks.
-
-        The event time counts only where the caller named it: one that was assumed belongs to no row.
-        """
+    def about(self, rows: Sequence[Mapping[str, Any]], frame: pa.Table) -> list[About]:
+        """What the rows are, as far as the caller said it."""
         from evergreen.features.signature import EVENT_TIME
 
+        told = [row.get(EVENT_TIME) is not None for row in rows]
+        moments = [
+            moment if known else None for moment, known in zip(frame["_event_time"].to_pylist(), told, strict=True)
+        ]
         columns: dict[str, list[Any]] = {}
         for name in self.identity:
             if name in self.signature.request:
                 columns[name] = frame[name].to_pylist()
             elif name == self.event_column:
-                moments = frame["_event_time"].to_pylist()
-                told = [row.get(EVENT_TIME) is not None for row in rows]
-                columns[name] = [moment if known else None for moment, known in zip(moments, told, strict=True)]
+                columns[name] = moments
             else:
-                return [None] * len(rows)
-        return [row_id(dict(zip(columns, key, strict=True))) for key in zip(*columns.values(), strict=True)]
+                return [About(None, moment) for moment in moments]
+        keys = [row_id(dict(zip(columns, key, strict=True))) for key in zip(*columns.values(), strict=True)]
+        return [About(key, moment) for key, moment in zip(keys, moments, strict=True)]
 
     def _warm(self) -> None:
         """Predicts the golden rows, and one of them as if a caller had sent it."""

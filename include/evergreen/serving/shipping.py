@@ -10,6 +10,7 @@ import json
 import logging
 import threading
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,7 @@ log = logging.getLogger(__name__)
 COLUMNS: Mapping[str, Mapping[str, str]] = {
     "predictions": {
         "request_id": "string", "at": "string", "version": "int64", "seq": "int64", "row_id": "string",
-        "prediction": "string", "row": "string", "fallback": "string",
+        "event_time": "instant", "prediction": "string", "row": "string", "fallback": "string",
     },
     "feedback": {"request_id": "string", "label": "string", "received_at": "string", "sequence": "int64"},
 }  # fmt: skip
@@ -107,7 +108,7 @@ def _ship(path: Path, kind: str, lake: Lake) -> int:
     if rows:
         faults.point("journal.ship:before")
         table = lake.table(f"{kind}/{path.parent.name}")
-        table.append_once(_table(rows, COLUMNS[kind]), path.stem, point="journal.commit")
+        table.append_once(table_of(rows, COLUMNS[kind]), path.stem, point="journal.commit")
         faults.point("journal.ship:after")
     path.unlink(missing_ok=True)
     return len(rows)
@@ -125,7 +126,14 @@ def _rows(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> pa.Table:
+def table_of(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> pa.Table:
+    """Lines of a log as the lake's table has them; what a line lacks is null."""
     import pyarrow as pa
 
-    return pa.table({name: pa.array([row.get(name) for row in rows], kind) for name, kind in columns.items()})
+    def column(name: str, kind: str) -> pa.Array:
+        values = [row.get(name) for row in rows]
+        if kind == "instant":
+            return pa.array([each and datetime.fromisoformat(each) for each in values], pa.timestamp("us", tz="UTC"))
+        return pa.array(values, kind)
+
+    return pa.table({name: column(name, kind) for name, kind in columns.items()})

@@ -66,6 +66,7 @@ def library(
         "MLFLOW_TRACKING_URI": url(ports["mlflow"]),
     }
     if config.gateway:
+        values["EVERGREEN_GATEWAY_LOG_SECONDS"] = "5"  # a laptop's traffic is small, and its user waits
         values["EVERGREEN_GATEWAY_URL"] = url(ports["gateway"])
         values["EVERGREEN_GATEWAY_KEY"] = passwords.gateway
     return {**values, **config.extra_env}

@@ -103,7 +103,7 @@ def _judged(ctx: StepContext, due: Sequence[Watched], now: datetime) -> Iterable
         start, end = min(period.start_time for period in group), max(period.as_of_time for period in group)
         labels = tables.label_rows(ctx, model, known_by=instant, event_from=start, event_to=end)
         known[instant] = group, labels
-    logged, feedback = _logs(ctx, [labels["_row_id"] for _, labels in known.values()])
+    logged, feedback = _logs(ctx, due, [labels["_row_id"] for _, labels in known.values()])
     classes = _classes(ctx, scores, logged)
     for instant, (group, labels) in known.items():
         for period in group:
@@ -134,8 +134,10 @@ def _classes(ctx: StepContext, scores: pa.Table, logged: pa.Table | None) -> dic
     return {version: bundles.load(ctx, bundles.training_of(ctx, version).bundle).classes for version in versions}
 
 
-def _logs(ctx: StepContext, row_ids: Sequence[pa.ChunkedArray]) -> tuple[pa.Table | None, Feedback | None]:
-    """The answers about some rows, and what callers said of these answers."""
+def _logs(
+    ctx: StepContext, due: Sequence[Watched], row_ids: Sequence[pa.ChunkedArray]
+) -> tuple[pa.Table | None, Feedback | None]:
+    """The answers about some rows of some periods, and what callers said of these answers."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -145,7 +147,11 @@ def _logs(ctx: StepContext, row_ids: Sequence[pa.ChunkedArray]) -> tuple[pa.Tabl
     if not predictions.exists() or not row_ids:
         return None, None
     wanted = pc.unique(pa.chunked_array([chunk for each in row_ids for chunk in each.chunks], pa.string()))
-    logged = predictions.read(["request_id", "version", "row_id", "prediction"], match={"row_id": wanted})
+    between = None
+    if ctx.driver.event_time is not None and predictions.is_numbered():  # else it was logged before times were
+        between = {"event_time": (min(each.start_time for each in due), max(each.as_of_time for each in due))}
+    asked = ["request_id", "version", "row_id", "prediction"]
+    logged = predictions.read(asked, match={"row_id": wanted}, between=between)
     if not feedback.exists():
         return logged, None
     return logged, Feedback.of(feedback.read(match={"request_id": pc.unique(logged["request_id"])}))

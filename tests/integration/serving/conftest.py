@@ -48,6 +48,7 @@ class Gateway:
             "EVERGREEN_STORE_URL": store_url,
             "EVERGREEN_GATEWAY_PORT": str(self.port),
             "EVERGREEN_GATEWAY_KEY": key,
+            "EVERGREEN_GATEWAY_LOG_SECONDS": "5",
         }
         self.log = home / f"gateway-{self.port}.log"
         home.mkdir(parents=True, exist_ok=True)

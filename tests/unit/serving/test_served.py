@@ -39,13 +39,15 @@ def test_a_row_is_found_again_in_the_label_dataset(served, row):
     })  # fmt: skip
     stored = with_system_columns(user, identity=user.column_names, event_time="at", known_at=user["at"], as_of="k")
     rows = [row, {**row, "event_time": "2013-02-03T12:30:00-05:00"}, {**row, "event_time": "2013-02-03 17:30"}]
-    assert served.row_ids(rows, served.frame(rows, NOW)) == stored["_row_id"].to_pylist() * 3
+    told = served.about(rows, served.frame(rows, NOW))
+    assert [each.row_id for each in told] == stored["_row_id"].to_pylist() * 3
+    assert [each.event_time for each in told] == stored["_event_time"].to_pylist() * 3
 
 
 def test_a_row_of_which_the_time_was_assumed_or_a_key_is_null_has_no_identity(served, row):
     timeless = {name: value for name, value in row.items() if name != "event_time"}
     rows = [timeless, {**row, "event_time": None}, {**row, "flight": None}]
-    assert served.row_ids(rows, served.frame(rows, NOW)) == [None] * 3
+    assert [each.row_id for each in served.about(rows, served.frame(rows, NOW))] == [None] * 3
 
 
 def test_a_prediction_that_is_no_number_is_a_failure(served, row):
