@@ -79,10 +79,15 @@ class StepContext:
 
     @cached_property
     def store(self) -> Store:
-        """The store of this installation."""
+        """The store of this installation; a connection is kept until :meth:`close`, since a step asks it many times."""
         from evergreen.store.store import Store
 
-        return Store(self.settings.store_url)
+        return Store(self.settings.store_url, connections=1, more=None)
+
+    def close(self) -> None:
+        """Lets go of what is kept open, at the step's end or before long work; what is used again opens again."""
+        if "store" in self.__dict__:
+            self.store.close()
 
     @cached_property
     def tracking(self) -> Tracking:

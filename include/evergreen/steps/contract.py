@@ -142,6 +142,13 @@ def run_step(inp: StepInput, settings: Settings) -> StepResult:
 
     step = _find(inp.kind, inp.step)
     ctx = StepContext(inp, settings)
+    try:
+        return _run(step, ctx, inp)
+    finally:
+        ctx.close()
+
+
+def _run(step: Step, ctx: StepContext, inp: StepInput) -> StepResult:
     head = {"step": inp.step, "kind": inp.kind, "resource": inp.resource, "as_of": inp.as_of, "work": inp.workspace}
     if step.depends is None:
         key = digest({**head, "run": inp.run.model_dump()})

@@ -164,8 +164,7 @@ def _record(
 
 def _as_trained(ctx: StepContext, training: Training) -> StepContext:
     """The step's context with the files and the data clock that the training had."""
-    own = ctx.inp.model_copy(update={"as_of": training.as_of, "workspace": training.workspace})
-    return StepContext(own, ctx.settings, ctx.key)
+    return ctx.at(training.as_of, workspace=training.workspace, inputs=ctx.inp.inputs, key=ctx.key)
 
 
 def register_depends(ctx: StepContext) -> Mapping[str, Any]:

@@ -105,6 +105,7 @@ def _train(ctx: StepContext) -> Outcome:
     for table, version in used.items():
         pins.pin(table, version, training_id)
     pins.pin(path, 0, training_id)
+    ctx.close()  # fitting may take hours, in which others want connections
     fitted = fit(model, frame, features, as_of_time=end, parts=parts)
     with tempfile.TemporaryDirectory(prefix="evergreen-") as scratch:
         folder = Path(scratch) / "bundle"

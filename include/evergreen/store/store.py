@@ -18,13 +18,13 @@ _UNDEFINED_TABLE, _UNDEFINED_COLUMN = "42P01", "42703"
 class Store:
     """A PostgreSQL database of Evergreen's own.
 
-    Opens a connection per transaction and keeps none, so that it may be made before a fork and used after it, and by
-    any number of threads.
+    By itself it opens a connection per transaction and keeps none, so that it may be made before a fork and used after
+    it, and by any number of threads.
 
     Args:
         url: SQLAlchemy URL, ``postgresql+psycopg2://…``.
-        connections: So many are kept and never more are open, for a server that asks all the time and does not fork;
-            0 for none.
+        connections: So many are kept, for a process that asks again and again and does not fork; 0 for none.
+        more: So many more may be open at once (``None`` for any number); a transaction that finds none free waits.
         statement_timeout_seconds: A statement that takes longer is cancelled.
         lock_timeout_seconds: A statement that waits longer for a lock is cancelled.
 
@@ -37,11 +37,12 @@ class Store:
         url: str,
         *,
         connections: int = 0,
+        more: int | None = 0,
         statement_timeout_seconds: float = 60,
         lock_timeout_seconds: float = 20,
     ) -> None:
         self._url = _checked(url)
-        self._connections = connections
+        self._connections, self._more = connections, -1 if more is None else more
         self._timeouts = {"statement_timeout": statement_timeout_seconds, "lock_timeout": lock_timeout_seconds}
 
     def __repr__(self) -> str:
@@ -52,7 +53,7 @@ class Store:
         options = {name: f"{round(seconds * 1000)}ms" for name, seconds in self._timeouts.items()}
         options |= {"timezone": "UTC", "idle_in_transaction_session_timeout": "300s"}
         # A kept connection is tried before use: its server may have been started afresh.
-        kept = {"pool_size": self._connections, "max_overflow": 0, "pool_pre_ping": True}
+        kept = {"pool_size": self._connections, "max_overflow": self._more, "pool_pre_ping": True}
         return create_engine(
             self._url,
             poolclass=QueuePool if self._connections else NullPool,
