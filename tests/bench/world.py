@@ -48,25 +48,43 @@ class World:
         self, resource: str, stage: str, key: str, *steps: str, run_type: str = "asset_triggered"
     ) -> dict[str, Any]:
         """Calls steps one after the other, each with the outputs of those before; ends with one that is skipped."""
-        from evergreen.steps.contract import RunRef, StepInput, run_step
+        run = self.start(resource, stage, key, run_type=run_type)
+        for step in steps:
+            if run.step(step) is None:
+                break
+        return run.outputs
+
+    def start(self, resource: str, stage: str, key: str, *, run_type: str = "asset_triggered") -> Run:
+        """A run whose steps are called one by one."""
+        return Run(self, resource, stage, f"{run_type}__{key}__{next(self._numbers)}", key, run_type)
+
+
+class Run:
+    """A run of one stage of a resource."""
+
+    def __init__(self, world: World, resource: str, stage: str, run_id: str, key: str, run_type: str) -> None:
+        from evergreen.steps.contract import RunRef
         from evergreen.steps.run import open_run
 
-        kind: Any = STAGES.get(stage, "model")
-        ref = RunRef(
-            dag_id=f"{resource}.{stage}", run_id=f"{run_type}__{key}__{next(self._numbers)}", run_type=run_type
-        )
-        run = open_run(self.settings, kind=kind, resource=resource, run=ref, partition_key=key)
-        outputs: dict[str, Any] = {}
-        for step in steps:
-            inp = StepInput(
-                step=step, kind=kind, resource=resource, as_of=run.as_of, workspace=run.workspace, run=ref,
-                inputs=dict(outputs),
-            )  # fmt: skip
-            result = run_step(inp, self.settings)
-            if result.skip is not None:
-                break
-            outputs[step] = result.output
-        return outputs
+        self._world, self._resource = world, resource
+        self._kind: Any = STAGES.get(stage, "model")
+        self._ref = RunRef(dag_id=f"{resource}.{stage}", run_id=run_id, run_type=run_type)
+        self._run = open_run(world.settings, kind=self._kind, resource=resource, run=self._ref, partition_key=key)
+        self.outputs: dict[str, Any] = {}
+
+    def step(self, name: str) -> dict[str, Any] | None:
+        """Calls a step with the outputs of those before it; gives its own, ``None`` where it was skipped."""
+        from evergreen.steps.contract import StepInput, run_step
+
+        inp = StepInput(
+            step=name, kind=self._kind, resource=self._resource, as_of=self._run.as_of, workspace=self._run.workspace,
+            run=self._ref, inputs=dict(self.outputs),
+        )  # fmt: skip
+        result = run_step(inp, self._world.settings)
+        if result.skip is not None:
+            return None
+        self.outputs[name] = result.output
+        return result.output
 
 
 @contextmanager

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -64,9 +65,7 @@ class Blobs:
             with _temporary(target) as (temporary, stream):
                 stream.write(data)
                 _sync(stream)
-                try:
-                    os.link(temporary, target)
-                except FileExistsError:
+                if not _link(temporary, target):
                     return False
             _sync_folder(target.parent)
         return True
@@ -85,6 +84,47 @@ class Blobs:
         self.keep(path, data)
         _drill(point, "after")
         return path
+
+    def put_written(
+        self, prefix: str, write: Callable[[Any], object], suffix: str = "", *, point: str | None = None
+    ) -> str:
+        """Stores what a function writes, like :meth:`put_content`, without holding it in memory.
+
+        Args:
+            prefix: Folder below the root.
+            write: Writes into the stream that it is given, and does not seek in it.
+            suffix: File extension with its dot.
+            point: Prefix of the kill points around the write.
+        """
+        with self._scratch(relative(prefix)) as (temporary, stream):
+            hashing = _Hashing(stream)
+            write(hashing)
+            path = f"{relative(prefix)}/{hashing.digest.hexdigest()}{suffix}"
+            _drill(point, "before")
+            _sync(stream)
+            if self._root.local is None:
+                self.keep(path, temporary.read_bytes())
+            else:
+                target = self._local(path)
+                with disk_faults(str(target)):
+                    while not _link(temporary, target) and not self._renew(path, b""):
+                        pass  # it expired between the two
+                    _sync_folder(target.parent)
+        _drill(point, "after")
+        return path
+
+    @contextmanager
+    def _scratch(self, folder: str) -> Iterator[tuple[Path, Any]]:
+        """A temporary file, on the lake's own disk where that is local."""
+        if self._root.local is None:
+            import tempfile
+
+            with tempfile.NamedTemporaryFile() as stream:
+                yield Path(stream.name), stream
+            return
+        target = self._root.local / folder / "written"
+        with disk_faults(str(target.parent)), _temporary(target) as (temporary, stream):
+            yield temporary, stream
 
     def keep(self, path: str, data: bytes) -> None:
         """Writes a blob, or makes the one that holds the same content already young again."""
@@ -105,6 +145,24 @@ class Blobs:
             return bytes(filesystem.cat_file(f"{base}/{relative(path)}"))
         except FileNotFoundError as error:
             raise DataError(self.uri(path), "must exist in the lake") from error
+
+    @contextmanager
+    def open_input(self, path: str) -> Iterator[Any]:
+        """Opens a blob for reading.
+
+        Raises:
+            DataError: When there is none.
+        """
+        try:
+            if self._root.local is not None:
+                with disk_faults(self.uri(path)):
+                    opened: Any = self._local(path).open("rb")
+            else:
+                opened = io.BytesIO(self.get(path))
+        except FileNotFoundError as error:
+            raise DataError(self.uri(path), "must exist in the lake") from error
+        with opened:
+            yield opened
 
     def exists(self, path: str) -> bool:
         """Tells whether the blob is there (then it is complete)."""
@@ -171,7 +229,7 @@ class Blobs:
             if datetime.fromtimestamp(aside.stat().st_mtime, UTC) != blob.modified:
                 aside.rename(target)
                 return False
-            _drill("blob.remove", "aside")
+            fault_point("blob.remove:aside")
             aside.unlink()
         return True
 
@@ -231,6 +289,28 @@ class Blobs:
             except FileExistsError:
                 return False
         return True
+
+
+class _Hashing(io.RawIOBase):
+    """A stream that knows the digest of what was written to it."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream, self.digest = stream, hashlib.sha256()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self.digest.update(data)
+        return self._stream.write(data)
+
+
+def _link(temporary: Path, target: Path) -> bool:
+    try:
+        os.link(temporary, target)
+    except FileExistsError:
+        return False
+    return True
 
 
 @contextmanager

@@ -149,6 +149,18 @@ class Snapshot:
             for each in told.select(names).to_pylist()
         ]
 
+    def tells_all_apart_by(self, *columns: str) -> bool:
+        """Whether every file has a value of each column, and none has only numbers of commits that stand for none."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        told = pa.table(self._delta.get_add_actions(flatten=True))
+        names = [f"min.{name}" for name in columns]
+        if not set(names) <= set(told.column_names):
+            return False
+        numbered = "_commit" not in columns or pc.min(told["min._commit"]).as_py() != 0
+        return numbered and not any(told[name].null_count for name in names)
+
     def commits(self, first: int, last: int) -> pa.Table:
         """All rows of some commits, both inclusive; number 0 stands for rows that carry none."""
         import pyarrow as pa

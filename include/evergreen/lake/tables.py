@@ -127,14 +127,14 @@ class Table:
             return -1
         return _sequence(snapshot) if _is_versioned(snapshot) else snapshot.version
 
-    def is_numbered(self) -> bool:
-        """Whether every row carries the number of its commit; those that were written before there were numbers don't.
+    def finds_by(self, column: str) -> bool:
+        """Whether rows may be looked for by a column that came later: no file is from before it.
 
         Raises:
             NotReady: When there is no table yet.
         """
         snapshot = self._load()
-        return "_commit" in snapshot.schema.names and all(each.first for each in snapshot.files())
+        return {"_commit", column} <= set(snapshot.schema.names) and snapshot.tells_all_apart_by("_commit", column)
 
     def changes(self, since: int, version: int) -> pa.Table:
         """Event and known time of the row versions that were committed after one version, up to another.
@@ -352,6 +352,7 @@ class Table:
         version: int | None = None,
         latest: bool = True,
         system: bool = True,
+        if_there: bool = False,
     ) -> pa.Table:
         """Reads rows; of a table of row versions, by default, the newest known version of each living row.
 
@@ -370,15 +371,20 @@ class Table:
                 after it are null.
             latest: False gives all versions, tombstones too.
             system: Add the system columns that the table has.
+            if_there: Columns that the table lacks are left out instead of refused.
 
         Raises:
             NotReady: When there is no table yet.
             DataError: When there is no such version or column, or a filter does not apply to this table.
         """
+        import pyarrow as pa
+
         snapshot = self._load()
         names, versioned = snapshot.schema.names, _is_versioned(snapshot)
         ours = [name for name in SYSTEM if name in names and (versioned or name != "_commit")]
         user = [name for name in names if name not in SYSTEM] if columns is None else list(dict.fromkeys(columns))
+        if if_there:
+            user = [name for name in user if name in names]
         given = [*user, *(ours if system else [])]
         wanted = list(dict.fromkeys(given))
         filters = _filters(known_by, event_from, event_to, match) + self._as_of(snapshot, version)
@@ -389,9 +395,12 @@ class Table:
             raise DataError(self._place, rule, value=missing)
         needed = [*wanted, *(name for name in SYSTEM if versioned and name not in wanted)]
         rows = snapshot.scan(needed, filters)
-        if versioned:
-            rows = rows.take(versions.newest(rows) if latest else versions.ordered(rows))
-        return rows.select(wanted)
+        if not versioned:
+            return rows.select(wanted)
+        positions = versions.newest(rows) if latest else versions.ordered(rows)
+        parts = {name: rows.column(name) for name in wanted}
+        del rows  # taken one after the other, and let go of, columns need half as much memory
+        return pa.table({name: parts.pop(name).take(positions) for name in wanted})
 
     def versions_after(
         self, moment: datetime, commit: int, *, known_by: datetime, event_to: datetime, version: int

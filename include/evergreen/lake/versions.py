@@ -129,7 +129,10 @@ order by _event_time, _row_id
 
 _ALL = f"{_MEANING} select pos from meaning order by _event_time, _row_id, _known_at, _as_of, _commit"
 
-_SINGLE = "select pos from rows where not _deleted or $all order by _event_time, _row_id"
+_DIGEST = 32
+"""Characters of a digest."""
+_ODD = 0x9E3779B97F4A7C15
+"""What Knuth multiplies by: 2**64 over the golden ratio."""
 
 How = Literal["claim", "stored"]
 
@@ -248,12 +251,43 @@ def as_known(
 
 
 def _read(rows: pa.Table, sql: str, *, every: bool) -> pa.ChunkedArray:
+    if not _all_differ(rows.column("_row_id")):
+        return duck.query(sql, {"rows": positions(rows.select(KEYS))}, {}).column("pos")
+    return _in_order(rows, every=every)
+
+
+def _in_order(rows: pa.Table, *, every: bool) -> pa.ChunkedArray:
+    """Positions of rows that have one version each, the deleted ones only if every one is wanted."""
+    import pyarrow as pa
     import pyarrow.compute as pc
 
-    slim = positions(rows.select(KEYS))
-    if pc.count_distinct(rows.column("_row_id")).as_py() == rows.num_rows:
-        return duck.query(_SINGLE, {"rows": slim}, {"all": every}).column("pos")
-    return duck.query(sql, {"rows": slim}, {}).column("pos")
+    by = [("_event_time", "ascending"), ("_row_id", "ascending")]
+    found = pc.sort_indices(rows.select(["_event_time", "_row_id"]), sort_keys=by)
+    deleted = rows.column("_deleted")
+    if not every and pc.any(deleted).as_py():
+        found = found.filter(pc.invert(deleted.take(found)).combine_chunks())
+    return pa.chunked_array([found])
+
+
+def _all_differ(ids: pa.ChunkedArray) -> bool:
+    """Whether all digests differ for certain: told from 64 bits of each, in a tenth of the time that texts take."""
+    import numpy as np
+
+    parts = []
+    for chunk in ids.chunks:
+        if not len(chunk):
+            continue
+        _, offsets, data = chunk.buffers()
+        starts = np.frombuffer(offsets, np.int32)[chunk.offset : chunk.offset + len(chunk) + 1]
+        if chunk.null_count or not (np.diff(starts) == _DIGEST).all():
+            return len(ids) < 2
+        words = np.frombuffer(data, np.uint8)[starts[0] : starts[-1]].view(np.uint64).reshape(len(chunk), -1)
+        mixed = words[:, 0].copy()
+        for number in range(1, words.shape[1]):
+            mixed = mixed * np.uint64(_ODD) + words[:, number]
+        parts.append(mixed)
+    known = np.sort(np.concatenate(parts)) if parts else np.empty(0, np.uint64)
+    return bool((known[1:] != known[:-1]).all())
 
 
 def _amiss(sql: str, claims: pa.Table, stored: pa.Table, affected: pa.Table, params: dict[str, object]) -> Amiss:

@@ -52,6 +52,8 @@ def train(ctx: StepContext) -> Outcome:
 
 
 def _train(ctx: StepContext) -> Outcome:
+    import pyarrow as pa
+
     from evergreen.features.signature import feature_columns
     from evergreen.lake import trainingsets
     from evergreen.steps.record import training_record
@@ -76,9 +78,16 @@ def _train(ctx: StepContext) -> Outcome:
         )
     used = tables.versions(ctx, model)
     rows = tables.label_rows(
-        ctx, model, known_by=end, event_from=None if model.window is None else end - model.window, event_to=end
+        ctx,
+        model,
+        known_by=end,
+        event_from=None if model.window is None else end - model.window,
+        event_to=end,
+        columns=[model.label.column, *model.request],
     )
     frame = tables.model_frame(ctx, model, ctx.workspace, ctx.inp.workspace, rows, known_by=end)
+    del rows  # what of it is no part of the frame
+    pa.default_memory_pool().release_unused()  # before a copy of the frame is made for the library
     features, parts = feature_columns(model, ctx.workspace), split(model, frame, end)
     if parts.short and model.window is not None:  # what is older than the window was not read: say what there is
         parts = split(model, _labels_ever(ctx, end), end)
@@ -152,9 +161,10 @@ def _unpublished(ctx: StepContext) -> list[str]:
 
 def _labels_ever(ctx: StepContext, end: datetime) -> pa.Table:
     """The columns by which rows are parted, of the whole history."""
-    rows = tables.label_rows(ctx, ctx.model, known_by=end, event_from=None, event_to=end)
+    label = ctx.model.label.column
+    rows = tables.label_rows(ctx, ctx.model, known_by=end, event_from=None, event_to=end, columns=[label])
     columns = {"_row_id": "_row_id", "_event_time": "_event_time", "_label_known_at": "_known_at"}
-    columns["_label"] = ctx.model.label.column
+    columns["_label"] = label
     return rows.select(list(columns.values())).rename_columns(list(columns))
 
 

@@ -101,7 +101,9 @@ def _judged(ctx: StepContext, due: Sequence[Watched], now: datetime) -> Iterable
     for instant, together in groupby(sorted(due, key=known_by), key=known_by):
         group = list(together)
         start, end = min(period.start_time for period in group), max(period.as_of_time for period in group)
-        labels = tables.label_rows(ctx, model, known_by=instant, event_from=start, event_to=end)
+        labels = tables.label_rows(
+            ctx, model, known_by=instant, event_from=start, event_to=end, columns=[model.label.column]
+        )
         known[instant] = group, labels
     logged, feedback = _logs(ctx, due, [labels["_row_id"] for _, labels in known.values()])
     classes = _classes(ctx, scores, logged)
@@ -148,7 +150,7 @@ def _logs(
         return None, None
     wanted = pc.unique(pa.chunked_array([chunk for each in row_ids for chunk in each.chunks], pa.string()))
     between = None
-    if ctx.driver.event_time is not None and predictions.is_numbered():  # else it was logged before times were
+    if ctx.driver.event_time is not None and predictions.finds_by("event_time"):  # else some were logged without
         between = {"event_time": (min(each.start_time for each in due), max(each.as_of_time for each in due))}
     asked = ["request_id", "version", "row_id", "prediction"]
     logged = predictions.read(asked, match={"row_id": wanted}, between=between)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from evergreen.errors import DataError
 
@@ -17,9 +17,10 @@ def put(lake: Lake, table: pa.Table) -> str:
     """Stages a table and returns its lake path; the same rows give the same path."""
     import pyarrow.parquet as pq
 
-    buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd", store_schema=True)
-    return lake.blobs.put_content("staging", buffer.getvalue(), ".parquet", point="staging")
+    def write(stream: IO[bytes]) -> None:
+        pq.write_table(table, stream, compression="zstd", store_schema=True)
+
+    return lake.blobs.put_written("staging", write, ".parquet", point="staging")
 
 
 def get(lake: Lake, path: str) -> pa.Table:

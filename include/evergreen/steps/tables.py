@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -111,17 +112,20 @@ def label_rows(
     known_by: datetime,
     event_from: datetime | None,
     event_to: datetime,
+    columns: Sequence[str] | None = None,
     workspace: str | None = None,
 ) -> pa.Table:
     """Rows of the label's dataset as known at an instant, by event time; system columns included.
 
     Args:
+        columns: To read, as far as they are there; all by default, which other versions of the model may ask for.
         workspace: Digest of the frozen files whose definition of the dataset is read; the run's own by default.
     """
     table = table_of(ctx, "dataset", model.label.dataset, workspace)
     if version_of(ctx, table) < 0:
         raise NotReady(f"{ctx.name} needs rows of {model.label.dataset}, of which nothing is published yet")
-    return read(ctx, table, known_by=known_by, event_from=event_from, event_to=event_to)
+    span = {"known_by": known_by, "event_from": event_from, "event_to": event_to}
+    return read(ctx, table, None if columns is None else list(columns), if_there=True, **span)
 
 
 def model_frame(

@@ -107,10 +107,10 @@ def report(ctx: StepContext) -> Outcome:
     if not ctx.inp.inputs["monitor"]["rows"]:
         return Outcome({"drift": None, "reason": "the period has no rows, which is neither drift nor none"})
     training = bundles.training_of(ctx, scored["champion"])
-    reference = trainingsets.get(ctx.lake, training.training_set)
-    current = staging.get(ctx.lake, ctx.inp.inputs["monitor"]["frame"])
     columns = bundles.load(ctx, training.bundle).features
-    result = compare(reference.select(columns), current.select(columns), ctx.model.monitoring.drift)
+    reference = trainingsets.get(ctx.lake, training.training_set, columns)
+    current = staging.get(ctx.lake, ctx.inp.inputs["monitor"]["frame"])
+    result = compare(reference, current.select(columns), ctx.model.monitoring.drift)
     path = f"reports/{ctx.name}/{ctx.as_of}/drift-{ctx.key[:12]}.html"
     if result.html is not None:
         ctx.lake.blobs.put_if_absent(path, result.html.encode())

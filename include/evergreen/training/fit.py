@@ -120,7 +120,7 @@ def fit(
     shortage = shortage_of(parts, model)
     if shortage is not None:
         raise DataError(f"{place} split", f"must leave enough rows to train on, but {shortage.reason}")
-    learn, watch = frame.take(parts.fit), frame.take(parts.validation)
+    learn, watch = _rows(frame, parts.fit), _rows(frame, parts.validation)
     if not trainer.stops_early:
         import pyarrow as pa
 
@@ -157,6 +157,15 @@ def fit(
         threads=spec.threads,
         seconds=seconds,
     )
+
+
+def _rows(frame: pa.Table, index: npt.NDArray[np.int64]) -> pa.Table:
+    """Some rows of a frame; where they stand side by side, without a copy of them."""
+    import numpy as np
+
+    if len(index) and index[-1] - index[0] == len(index) - 1 and (np.diff(index) == 1).all():
+        return frame.slice(int(index[0]), len(index))
+    return frame.take(index)
 
 
 def _encoded(task: str, encoder: Encoder, table: pa.Table, classes: list[Any]) -> Rows:

@@ -222,7 +222,8 @@ def test_odd_values_and_labels_stop_neither_report_nor_decision(bare_world: Worl
     ids = rows["_row_id"].to_pylist()
     logged = {
         "request_id": ["q0", "q1", "q2"], "at": [WEEKS[1]] * 3, "version": [1, 1, 1], "seq": [1, 1, 1],
-        "row_id": [ids[9], ids[9], ids[10]], "prediction": ["0.9", "0.2", "0.3"], "row": ["{}"] * 3,
+        "row_id": [ids[9], ids[9], ids[10]], "event_time": rows["_event_time"].take([9, 9, 10]),
+        "prediction": ["0.9", "0.2", "0.3"], "row": ["{}"] * 3,
         "fallback": pa.nulls(3, pa.string()),
     }  # fmt: skip
     said = {

@@ -133,13 +133,26 @@ def test_rows_of_a_log_keep_their_place_and_what_was_logged_before_numbers_came_
         table.append_once(pa.table({"at": [f"new {number}"]}), f"segment {number}")
     expected = sorted(table.read()["at"].to_pylist())
     assert len(_files(table)) == 20
+    assert not table.finds_by("at")
     _tidy(lake, "predictions/m")
+    assert not table.finds_by("at")
     assert len(_files(table)) == 1
     assert sorted(table.read()["at"].to_pylist()) == expected
     assert table.read().column_names == ["at"]
     assert not table.append_once(pa.table({"at": ["again"]}), "segment 3")
     with pytest.raises(DataError, match="keeps no versions"):
         table.read(version=1)
+
+
+def test_rows_are_looked_for_by_a_column_only_where_every_file_has_it(tmp_path: Path) -> None:
+    table = Lake(tmp_path).table("predictions/m")
+    table.append_once(pa.table({"n": [1], "event_time": pa.array([_day(1)], STAMP)}), "a")
+    assert table.finds_by("event_time")
+    assert not table.finds_by("moment")
+    assert table.read(["n"], between={"event_time": (_day(1), _day(2))})["n"].to_pylist() == [1]
+    assert table.read(["n"], between={"event_time": (_day(0), _day(1))}).num_rows == 0
+    table.append_once(pa.table({"n": [2]}), "b")
+    assert not table.finds_by("event_time")
 
 
 def test_tags_and_sequence_outlive_a_cleaned_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,9 +182,10 @@ def test_what_is_young_is_kept(tmp_path: Path) -> None:
     assert table.unused(AT_ONCE).files == 20
 
 
-@pytest.mark.parametrize("step", ["merge", "clean"])
-@pytest.mark.parametrize("side", ["before", "after"])
-def test_a_kill_at_any_point_changes_nothing(tmp_path: Path, step: str, side: str) -> None:
+@pytest.mark.parametrize(
+    "point", ["upkeep.merge:before", "upkeep.merge:after", "upkeep.clean:before", "upkeep.clean:after"]
+)
+def test_a_kill_at_any_point_changes_nothing(tmp_path: Path, point: str) -> None:
     lake = Lake(tmp_path)
     for number in range(20):
         _append(lake.table("t"), {number: ("a", 0)}, number)
@@ -184,7 +198,7 @@ table = Upkeep(Lake({str(tmp_path)!r}).root, "t")
 [table.merge(run) for run in table.due()]
 table.clean(timedelta(0))
 """
-    environ = os.environ | {"EVERGREEN_KILL_AT": f"upkeep.{step}:{side}"}
+    environ = os.environ | {"EVERGREEN_KILL_AT": point}
     assert subprocess.run([sys.executable, "-c", code], env=environ, check=False).returncode == -signal.SIGKILL
     assert lake.table("t").read_versions().to_pylist() == before
     _tidy(lake)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from evergreen.lake.lake import Lake
 from evergreen.lake.rows import with_system_columns
+from evergreen.lake.versions import _all_differ
 
 DAY0 = datetime(2013, 1, 1, tzinfo=UTC)
 STAMP = pa.timestamp("us", tz="UTC")
@@ -132,3 +134,12 @@ def _rows(rows: dict[int, tuple[str, int]], full: bool, as_of: str) -> pa.Table:
 
 def _day(number: float) -> datetime:
     return DAY0 + timedelta(days=number)
+
+
+@given(st.lists(st.one_of(st.integers(0, 40).map(lambda n: f"{n:032x}"), st.text(max_size=3)), max_size=60), st.data())
+def test_rows_that_differ_are_known_to_and_others_never_taken_for_it(ids: list[str], data: st.DataObject) -> None:
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(ids)), max_size=3)))
+    whole = pa.array(ids, pa.string())
+    chunks = [whole[a:b] for a, b in pairwise([0, *cuts, len(ids)])]
+    told = _all_differ(pa.chunked_array(chunks, pa.string()))
+    assert told == (len(set(ids)) == len(ids) and (len(ids) < 2 or all(len(each.encode()) == 32 for each in ids)))
