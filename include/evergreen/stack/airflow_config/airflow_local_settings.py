@@ -69,6 +69,11 @@ _DRAWING = (
     "plotly.validators.layout.yaxis",
     "plotly.validators.scatter",
 )
+# What is the same for all of its children and takes a training a second: which packages are installed, twice.
+_LOOKED_UP = (
+    ("evergreen.training.environment", "environment"),
+    ("mlflow.utils.requirements_utils", "_init_modules_to_packages_map"),
+)
 
 
 def _preload() -> None:
@@ -85,6 +90,11 @@ def _preload() -> None:
                 importlib.import_module(name)
             except Exception:
                 log.exception("Preloading %s failed", name)
+    for module, name in _LOOKED_UP:
+        try:
+            getattr(importlib.import_module(module), name)()
+        except Exception:
+            log.exception("Looking up %s.%s failed", module, name)
     # Airflow warns before a task begins; those who fork from here have the list of what is known already.
     importlib.import_module("evergreen_airflow.known_warnings").ignore_known()
     gc.freeze()  # keeps the collector of each fork from copying the shared pages
