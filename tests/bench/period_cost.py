@@ -1,7 +1,8 @@
 """What a period costs after a long history against after a short one: ingest, build, monitor and decide.
 
 Two lives with the same new rows: one after 30 periods of 10,000 rows, one after as many as are asked for. The history
-is written into lake and store as the steps leave it, a commit a period, one row in a hundred late by up to a week.
+is written into lake and store as the steps leave it, a commit a period, one row in a hundred late by up to a week; each
+day ends with housekeeping.
 """
 
 from __future__ import annotations
@@ -135,6 +136,12 @@ class Life:
                        "event_from": end - 8 * DAY, "event_to": end, "details": {}}  # fmt: skip
             coverage.plan([planned], expected={})
             coverage.finish(table, {key: f"forged {number}"})
+            self._tidy(table)
+
+    def _tidy(self, table: str) -> None:
+        upkeep = self.world.lake.upkeep(table)
+        for each in upkeep.due():
+            upkeep.merge(each)
 
     def _lay(self, number: int) -> None:
         rows = _trips(number, self.key(number))

@@ -172,9 +172,10 @@ asked = st.lists(st.tuples(keys, st.one_of(st.none(), st.integers(1, 3)), st.one
     st.sampled_from(["none", "some"]),
     st.booleans(),
     st.booleans(),
+    st.sampled_from([1, 2, join._BLOCK]),
     st.randoms(use_true_random=False),
 )
-def test_it_finds_what_brute_force_finds(rows, queries, entity, ttl, deletions, row_id, ranks, random):
+def test_it_finds_what_brute_force_finds(rows, queries, entity, ttl, deletions, row_id, ranks, block, random):
     rows = [{**each, "_commit": number} for number, each in enumerate(rows)]
     if deletions == "none":
         rows = [{**each, "_deleted": False} for each in rows]
@@ -192,6 +193,7 @@ def test_it_finds_what_brute_force_finds(rows, queries, entity, ttl, deletions, 
     with pytest.MonkeyPatch.context() as patch:
         if ranks:  # as where entity and time don't fit into one integer
             patch.setattr(join, "_LARGEST", 1)
+        patch.setattr(join, "_BLOCK", block)
         found = point_in_time(table, "t", versions(rows, row_id=row_id), list(entity), ["v"], ttl)
     assert found["v"].to_pylist() == [brute_force(query, rows, entity, ttl) for query in table.to_pylist()]
     assert found.drop_columns(["v"]).equals(table)
@@ -227,4 +229,6 @@ def test_both_ways_agree_on_many_rows(monkeypatch: pytest.MonkeyPatch):
     swept = join.sweep(entity, time, *rows, np.zeros(20_000, dtype=bool), identity)
     assert (join.newest(entity, time, rows) == swept).all()
     monkeypatch.setattr(join, "_LARGEST", 1)
+    assert (join.newest(entity, time, rows) == swept).all()
+    monkeypatch.setattr(join, "_BLOCK", 7)
     assert (join.newest(entity, time, rows) == swept).all()
