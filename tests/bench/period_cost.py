@@ -136,12 +136,15 @@ class Life:
                        "event_from": end - 8 * DAY, "event_to": end, "details": {}}  # fmt: skip
             coverage.plan([planned], expected={})
             coverage.finish(table, {key: f"forged {number}"})
-            self._tidy(table)
+            if self._tidy(table):
+                snapshot = None
 
-    def _tidy(self, table: str) -> None:
+    def _tidy(self, table: str) -> bool:
         upkeep = self.world.lake.upkeep(table)
-        for each in upkeep.due():
+        due = upkeep.due()
+        for each in due:
             upkeep.merge(each)
+        return bool(due)
 
     def _lay(self, number: int) -> None:
         rows = _trips(number, self.key(number))
