@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import Any
+from urllib.parse import unquote
 
+import pyarrow as pa
 import pytest
 from world import World, until
 
@@ -149,6 +151,38 @@ def test_a_report_opens_behind_the_login_only_and_can_do_nothing_there(lived: Li
         page = world.status(link, token=world.token())
         assert page.status_code == 200 and page.text.lstrip().lower().startswith(("<!doctype html", "<html"))
         assert "sandbox" in page.headers["Content-Security-Policy"]
+
+
+def test_a_page_that_was_not_drawn_is_drawn_for_who_opens_its_link(lived: Lived) -> None:
+    world = lived.world
+    dag = f"{MODEL}.monitor"
+    run = world.api.runs(dag)[0]["dag_run_id"]
+    link = world.api.get(f"/dags/{dag}/dagRuns/{run}/taskInstances/report/links")["extra_links"]["Report"]
+    (Path(world.settings.lake) / unquote(link.removeprefix("/evergreen/"))).unlink()
+    token = world.token()
+    first = world.status(link, token=token)
+    assert first.status_code == 202 and "being drawn" in first.text
+    until(lambda: world.status(link, token=token).status_code == 200, 60, "the page to be drawn")
+    assert len(world.api.runs("evergreen.page")) == 1
+
+
+def test_housekeeping_says_what_it_would_do_and_does_it(lived: Lived) -> None:
+    world, dag = lived.world, "evergreen.housekeeping"
+    for number in range(20):
+        world.lake.table("spare/log").append_once(pa.table({"n": [number]}), f"segment {number}")
+    before = {name: world.lake.table(name).version() for name in world.lake.tables() if name.startswith("datasets/")}
+    told = [
+        world.api.xcom(dag, world.run(dag, conf={"dry_run": dry_run}), "housekeeping")
+        for dry_run in (True, False, True)
+    ]
+    assert [each["dry_run"] for each in told] == [True, False, True]
+    assert told[0]["tables"]["tables"] == len(world.lake.tables()) > 4
+    assert told[0]["tables"]["merged"] == told[1]["tables"]["merged"]
+    assert told[0]["tables"]["merged"] == {"files": 20, "tables": 1}
+    assert told[2]["tables"]["merged"]["files"] == 0
+    assert told[1]["files"]["removed"] == {}, "nothing is old yet"
+    assert before == {name: world.lake.table(name).version() for name in before}
+    assert world.lake.table(f"predictions/{MODEL}").read().num_rows == lived.sent
 
 
 def test_a_person_rolls_back_promotes_and_releases(lived: Lived) -> None:

@@ -35,7 +35,7 @@ class DriftReport:
             ``n_broken``, ``n_reference``, ``n_current``.
         reasons: A few sentences of bounded length: which columns drifted, lost their values, hold infinite ones; or
             why nothing can be said.
-        html: Evidently's page, self-contained; ``None`` when nothing was compared.
+        html: Evidently's page, self-contained; ``None`` when nothing was compared, or it was not wanted.
         is_broken: Whether so many columns lost their values that the rest says nothing.
     """
 
@@ -46,6 +46,11 @@ class DriftReport:
     is_broken: bool = False
 
     @property
+    def is_compared(self) -> bool:
+        """Whether there is anything to be drawn."""
+        return "columns" in self.figures
+
+    @property
     def verdict(self) -> Literal["drift", "no drift", "cannot judge", "broken data"]:
         """One word for the store; only the first two are evidence."""
         if self.is_broken:
@@ -53,12 +58,20 @@ class DriftReport:
         return "cannot judge" if self.drifted is None else "drift" if self.drifted else "no drift"
 
 
-def compare(reference: pa.Table, current: pa.Table, spec: Drift) -> DriftReport:
+def compare(
+    reference: pa.Table, current: pa.Table, spec: Drift, *, page: Literal["always", "if it matters"] = "always"
+) -> DriftReport:
     """Compares two samples of the same columns by the distance of :func:`evergreen.monitoring.distance.distance`.
 
     Nulls and infinite values count as values. A column that lost (nearly) all of its values is no drift, which a
     training could mend, but broken data: it is named and left out, and where ``spec.share`` of the columns did, nothing
     is judged. Columns that are empty on both sides are left out, too.
+
+    Args:
+        reference: Of the training.
+        current: Of the period; the same columns.
+        spec: Thresholds.
+        page: When Evidently's page is drawn; it matters where there is drift or broken data.
     """
     sizes = {"n_reference": reference.num_rows, "n_current": current.num_rows}
     few = min(sizes.values())
@@ -96,8 +109,10 @@ def compare(reference: pa.Table, current: pa.Table, spec: Drift) -> DriftReport:
     reasons += _on_infinite_values(list(columns.values()))
     reasons += [f"left out, since empty on both sides: {_named(empty)}"] * bool(empty)
     shown = [columns[name] for name in (*broken, *compared)]
-    html = _page(shown, distances, reference, current, spec, reasons)
-    return DriftReport(None if is_broken else share >= spec.share, figures, reasons, html, is_broken)
+    drifted_as_a_whole = None if is_broken else share >= spec.share
+    wanted = page == "always" or drifted_as_a_whole is not False
+    html = _page(shown, distances, reference, current, spec, reasons) if wanted else None
+    return DriftReport(drifted_as_a_whole, figures, reasons, html, is_broken)
 
 
 def _distance(column: Column) -> float:

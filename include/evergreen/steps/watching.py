@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from evergreen.steps import bundles, closing, ripening, staging, tables
+from evergreen.steps import bundles, closing, pages, ripening, staging, tables
 from evergreen.steps.building import catch_up_views
 from evergreen.steps.context import StepContext
 from evergreen.steps.contract import Outcome, Step
@@ -96,8 +96,7 @@ def report_depends(ctx: StepContext) -> Mapping[str, Any]:
 
 
 def report(ctx: StepContext) -> Outcome:
-    """Compares the period's features with what the champion was trained on (Evidently)."""
-    from evergreen.lake import trainingsets
+    """Compares the period's features with what the champion was trained on; Evidently draws what matters at once."""
     from evergreen.monitoring.drift import compare
     from evergreen.store.decisions import Decisions
 
@@ -108,12 +107,14 @@ def report(ctx: StepContext) -> Outcome:
         return Outcome({"drift": None, "reason": "the period has no rows, which is neither drift nor none"})
     training = bundles.training_of(ctx, scored["champion"])
     columns = bundles.load(ctx, training.bundle).features
-    reference = trainingsets.get(ctx.lake, training.training_set, columns)
-    current = staging.get(ctx.lake, ctx.inp.inputs["monitor"]["frame"])
-    result = compare(reference, current.select(columns), ctx.model.monitoring.drift)
+    frame, spec = ctx.inp.inputs["monitor"]["frame"], ctx.model.monitoring.drift
+    reference, current = pages.rows(ctx.lake, training.training_set, columns, frame)
+    result = compare(reference, current, spec, page="if it matters")
     path = f"reports/{ctx.name}/{ctx.as_of}/drift-{ctx.key[:12]}.html"
+    if result.is_compared:
+        pages.note(ctx.lake, path, training_set=training.training_set, columns=columns, frame=frame, spec=spec)
     if result.html is not None:
-        ctx.lake.blobs.put_if_absent(path, result.html.encode())
+        pages.keep(ctx.lake, path, result)
     Decisions(ctx.store).record(
         kind="drift",
         resource=ctx.name,
@@ -126,7 +127,7 @@ def report(ctx: StepContext) -> Outcome:
         version=scored["champion"],
     )
     log.info("Compared %s as of %s with version %d: %s", ctx.name, ctx.as_of, scored["champion"], result.verdict)
-    links = {"report": path} if result.html is not None else {}
+    links = {"report": path} if result.is_compared else {}
     return Outcome({"drift": result.drifted, "report": path if links else None, "reasons": result.reasons}, links=links)
 
 

@@ -33,6 +33,7 @@ print(json.dumps({"built": built, "loaded": sorted(name for name in json.loads(s
 LIFE = {
     "rides.ingest", "rides.rebuild", "demand.build", "bike_demand.monitor", "bike_demand.train", "bike_demand.deploy",
     "bike_demand.rollback", "evergreen.housekeeping",
+    "evergreen.page",
 }  # fmt: skip
 
 
@@ -105,7 +106,10 @@ def test_a_removed_file_takes_its_dags_away(workspace: Path, parse: Callable[...
     parse()
     (workspace / "models" / "bike_demand.yaml").unlink()
     built, errors = parse()
-    assert set(built) == {"rides.ingest", "rides.rebuild", "demand.build", "evergreen.housekeeping"} and errors == {}
+    assert (
+        set(built) == {"rides.ingest", "rides.rebuild", "demand.build", "evergreen.housekeeping", "evergreen.page"}
+        and errors == {}
+    )
 
 
 def test_airflow_keeps_its_hands_off_the_package_in_the_plugins_folder(project: Path) -> None:

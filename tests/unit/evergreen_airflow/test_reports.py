@@ -2,12 +2,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
+import pyarrow as pa
 import pytest
 from airflow.api_fastapi.core_api.security import get_user
 from fastapi.testclient import TestClient
 
+from evergreen.errors import DataError
+from evergreen.lake import trainingsets
 from evergreen.lake.lake import Lake
+from evergreen.spec.model import Drift
+from evergreen.steps import pages, staging
+from evergreen_airflow import reports
 from evergreen_airflow.reports import app
 
 PAGE = b"<html><script>1</script></html>"
@@ -26,7 +33,7 @@ def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lake:
 
 @pytest.fixture
 def client() -> Iterator[TestClient]:
-    app.dependency_overrides[get_user] = lambda: "ann"
+    app.dependency_overrides[get_user] = lambda: SimpleNamespace(get_name=lambda: "ann")
     yield TestClient(app)
     app.dependency_overrides.clear()
 
@@ -72,3 +79,58 @@ def test_nothing_but_reports_is_found(lake: Lake, client: TestClient, path: str)
     answer = client.get(f"/{path}")
     assert answer.status_code == 404
     assert b"secret" not in answer.content.replace(b"secret.html", b"") and b"not a report" not in answer.content
+
+
+def noted(lake: Lake) -> str:
+    """A page that was not drawn yet."""
+    frame = pa.table({"load": [float(n % 7) for n in range(400)]})
+    path, name = "reports/late/2024-01-08/drift-ab12.html", staging.put(lake, frame)
+    _, sha = trainingsets.put(lake, frame)
+    pages.note(lake, path, training_set=sha, columns=["load"], frame=name, spec=Drift())
+    return path
+
+
+def test_a_page_that_was_not_drawn_is_asked_for_and_waited_for(
+    lake: Lake, client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, str]] = []
+    monkeypatch.setattr(reports, "ask_for", lambda name, user: asked.append((name, user)))
+    path = noted(lake)
+    answer = client.get(f"/{path}")
+    assert (answer.status_code, answer.headers["refresh"]) == (202, "2")
+    assert "being drawn" in answer.text
+    assert asked == [(path, "ann")]
+    assert pages.draw(lake, path) == path
+    answer = client.get(f"/{path}")
+    assert answer.status_code == 200
+    assert "load" in answer.text
+    assert len(asked) == 1
+
+
+def test_a_page_that_could_not_be_drawn_links_to_what_the_task_says(
+    lake: Lake, client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reports, "ask_for", lambda name, user: "/dags/evergreen.page/runs/page__1")
+    answer = client.get(f"/{noted(lake)}")
+    assert answer.status_code == 502
+    assert 'href="/dags/evergreen.page/runs/page__1"' in answer.text
+    assert "refresh" not in answer.headers
+
+
+def test_a_page_whose_rows_have_expired_says_so_and_asks_nobody(
+    lake: Lake, client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reports, "ask_for", lambda name, user: pytest.fail("asked"))
+    path = noted(lake)
+    for blob in lake.blobs.entries("staging"):
+        assert lake.blobs.remove(blob)
+    answer = client.get(f"/{path}")
+    assert answer.status_code == 410
+    assert "expired" in answer.text
+    with pytest.raises(DataError, match="Clear the run's first task"):
+        pages.draw(lake, path)
+
+
+def test_only_noted_pages_are_drawn(lake: Lake) -> None:
+    with pytest.raises(DataError, match="must be the path of a drift report's page"):
+        pages.draw(lake, "reports/late/2024-01-08/drift-none.html")
