@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any, cast
 
@@ -78,12 +78,18 @@ class AirflowApi:
         """
 
         def missing() -> set[str]:
-            found = self.get("/dags", limit=500)["dags"]
-            return dags - {dag["dag_id"] for dag in found if not dag.get("is_stale")}
+            return dags - {dag["dag_id"] for dag in self._dags() if not dag.get("is_stale")}
 
         if not self._until(lambda: not missing(), seconds):
             errors = [error["stack_trace"][-500:] for error in self.get("/importErrors")["import_errors"]]
             raise TransientError(f"Airflow did not find {sorted(missing())} in {seconds:g} s; import errors: {errors}")
+
+    def _dags(self) -> Iterator[dict[str, Any]]:
+        """All DAGs, page by page: Airflow gives a hundred at most, whatever limit is asked for."""
+        offset = 0
+        while page := self.get("/dags", limit=100, offset=offset)["dags"]:
+            yield from page
+            offset += len(page)
 
     def runs(self, dag: str, key: str | None = None) -> list[dict[str, Any]]:
         """Newest runs of a DAG, of one partition key if given."""
