@@ -49,8 +49,7 @@ def run() -> dict[str, Any]:
 
 def _night(lake: Any) -> None:
     upkeep = lake.upkeep("t")
-    for each in upkeep.due():
-        upkeep.merge(each)
+    upkeep.merge()
     upkeep.clean(KEEP)
 
 

@@ -31,8 +31,7 @@ def run() -> dict[str, Any]:
         of_period = SEGMENTS // PERIODS
         for number in range(SEGMENTS):
             if number % of_period == 0:
-                for each in whole.upkeep("predictions/m").due():
-                    whole.upkeep("predictions/m").merge(each)
+                whole.upkeep("predictions/m").merge()
             for lake in [whole, alone] if number // of_period == asked else [whole]:
                 lake.table("predictions/m").append_once(_segment(number), f"segment {number}")
         print(f"log_read: {SEGMENTS} segments in {time.perf_counter() - began:.0f} s", file=sys.stderr)

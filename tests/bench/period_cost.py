@@ -140,11 +140,7 @@ class Life:
                 snapshot = None
 
     def _tidy(self, table: str) -> bool:
-        upkeep = self.world.lake.upkeep(table)
-        due = upkeep.due()
-        for each in due:
-            upkeep.merge(each)
-        return bool(due)
+        return bool(self.world.lake.upkeep(table).merge().files)
 
     def _lay(self, number: int) -> None:
         rows = _trips(number, self.key(number))

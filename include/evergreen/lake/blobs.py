@@ -194,9 +194,8 @@ class Blobs:
                 for name in names:
                     file = Path(place, name)
                     with contextlib.suppress(FileNotFoundError):
-                        stat = file.stat()
-                        modified = datetime.fromtimestamp(stat.st_mtime, UTC)
-                        yield Blob(file.relative_to(self._root.local).as_posix(), stat.st_size, modified)
+                        size, modified = file.stat().st_size, _modified(file)
+                        yield Blob(file.relative_to(self._root.local).as_posix(), size, modified)
             return
         filesystem, root = self._root.fsspec_filesystem()
         for name, told in filesystem.find(f"{root}/{folder}", detail=True).items():
@@ -223,15 +222,23 @@ class Blobs:
         aside = target.parent / f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(8)}"
         with disk_faults(str(target)):
             try:
+                if _modified(target) != blob.modified:
+                    return False
                 target.rename(aside)
+                if _modified(aside) != blob.modified:
+                    aside.rename(target)
+                    return False
             except FileNotFoundError:
-                return False
-            if datetime.fromtimestamp(aside.stat().st_mtime, UTC) != blob.modified:
-                aside.rename(target)
-                return False
+                return False  # another one's housekeeping was quicker
             fault_point("blob.remove:aside")
-            aside.unlink()
+            aside.unlink(missing_ok=True)
         return True
+
+    def renew(self, path: str) -> bool:
+        """Makes a blob young, as if it had been stored just now, so that it does not expire; False when it is gone."""
+        if self._root.local is not None:
+            return self._renew(path, b"")
+        return self.exists(path) and self._renew(path, self.get(path))
 
     def _renew(self, path: str, data: bytes) -> bool:
         """Makes a stored blob young again; False when it is gone."""
@@ -303,6 +310,10 @@ class _Hashing(io.RawIOBase):
     def write(self, data: Any) -> int:
         self.digest.update(data)
         return self._stream.write(data)
+
+
+def _modified(file: Path) -> datetime:
+    return datetime.fromtimestamp(file.stat().st_mtime, UTC)
 
 
 def _link(temporary: Path, target: Path) -> bool:

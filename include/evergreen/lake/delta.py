@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.dataset as ds
 
-# A writer must not clean the log by itself, in the middle of an append.
-_CONFIGURATION = {"delta.enableExpiredLogCleanup": "false"}
+# A writer must not clean the log by itself, in the middle of an append; and the log must tell of removed files until
+# they are deleted, which is its owner's wish and not Delta's seven days.
+_CONFIGURATION = {"delta.enableExpiredLogCleanup": "false", "delta.deletedFileRetentionDuration": "interval 3650 days"}
 _LOG_KEPT = "delta.logRetentionDuration"
 ROW_GROUP = 1 << 16
 """Rows of a group of a compacted file: the least that a reader takes from it."""
@@ -150,7 +151,7 @@ class Snapshot:
         ]
 
     def tells_all_apart_by(self, *columns: str) -> bool:
-        """Whether every file has a value of each column, and none has only numbers of commits that stand for none."""
+        """Whether every row has a value of each column, as the files' statistics tell, and a commit's number."""
         import pyarrow as pa
         import pyarrow.compute as pc
 
@@ -159,7 +160,8 @@ class Snapshot:
         if not set(names) <= set(told.column_names):
             return False
         numbered = "_commit" not in columns or pc.min(told["min._commit"]).as_py() != 0
-        return numbered and not any(told[name].null_count for name in names)
+        nulls = sum(pc.sum(told[f"null_count.{name}"]).as_py() or 0 for name in columns)
+        return numbered and not nulls and not any(told[name].null_count for name in names)
 
     def commits(self, first: int, last: int) -> pa.Table:
         """All rows of some commits, both inclusive; number 0 stands for rows that carry none."""
@@ -208,22 +210,38 @@ class Snapshot:
         )
 
     def unused(self, keep: timedelta) -> list[str]:
-        """Names of files in the table's folder that no state of the last while refers to."""
+        """Names of files that were removed from the table so long ago; gone ones among them, as long as it tells.
+
+        What no commit ever named is not among them: a writer that hangs may name it yet.
+        """
         return self._vacuum(keep, dry_run=True)
 
-    def remove_unused(self, keep: timedelta) -> list[str]:
+    def remove_unused(self, keep: timedelta) -> None:
         """Deletes what :meth:`unused` names."""
-        return self._vacuum(keep, dry_run=False)
+        self._vacuum(keep, dry_run=False)
 
     def _vacuum(self, keep: timedelta, *, dry_run: bool) -> list[str]:
+        hours = int(keep / timedelta(hours=1))
         with _faults(self._root.join(self._path)):
-            names = self._delta.vacuum(
-                retention_hours=int(keep / timedelta(hours=1)),
-                dry_run=dry_run,
-                enforce_retention_duration=False,
-                full=True,  # also what a writer left behind that was killed before its commit
+            return list(self._delta.vacuum(retention_hours=hours, dry_run=dry_run, enforce_retention_duration=False))
+
+    def configure(self) -> None:
+        """Gives a table that was made before what new ones are made with."""
+        standing = self._delta.metadata().configuration
+        if lacking := {name: value for name, value in _CONFIGURATION.items() if standing.get(name) != value}:
+            with _faults(self._root.join(self._path)):
+                self._delta.alter.set_table_properties(lacking)
+
+    def rows_changed(self) -> int:
+        """How many rows the table has more than before its newest commit, as this snapshot knows it; from the log."""
+        from deltalake import DeltaTable
+
+        with _faults(self._root.join(self._path)):
+            before = DeltaTable(
+                self._root.join(self._path), version=self.version - 1, storage_options=dict(self._root.options) or None
             )
-        return list(names)
+        earlier = Snapshot(self._root, self._path, before)
+        return sum(each.rows for each in self.files()) - sum(each.rows for each in earlier.files())
 
     def clean_log(self, keep: timedelta) -> None:
         """Deletes entries of the log that are older than a while, after a checkpoint of all that counts."""

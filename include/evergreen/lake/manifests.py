@@ -29,8 +29,13 @@ class Manifests:
 def put_json(blobs: Blobs, path: str, doc: dict[str, Any]) -> dict[str, Any]:
     """Stores a JSON document unless there is one, and returns the one that stands."""
     data = json.dumps(doc, sort_keys=True, ensure_ascii=False, allow_nan=False, indent=1).encode()
-    blobs.put_if_absent(path, data)
-    return read_json(blobs, path)
+    while blobs.put_if_absent(path, data) or blobs.exists(path):
+        try:
+            return read_json(blobs, path)
+        except DataError:
+            if blobs.exists(path):
+                raise
+    return put_json(blobs, path, doc)  # what stood there expired at this moment
 
 
 def read_json(blobs: Blobs, path: str) -> dict[str, Any]:

@@ -28,6 +28,11 @@ def put(lake: Lake, table: pa.Table) -> tuple[str, str]:
     return path, path.removeprefix(f"{_FOLDER}/").removesuffix(".parquet")
 
 
+def path_of(sha256: str) -> str:
+    """Where a training set lies in the lake."""
+    return f"{_FOLDER}/{sha256}.parquet"
+
+
 def get(lake: Lake, sha256: str, columns: Sequence[str] | None = None) -> pa.Table:
     """Reads a training set back.
 
@@ -39,7 +44,7 @@ def get(lake: Lake, sha256: str, columns: Sequence[str] | None = None) -> pa.Tab
     """
     import pyarrow.parquet as pq
 
-    path = f"{_FOLDER}/{sha256}.parquet"
+    path = path_of(sha256)
     with lake.blobs.open_input(path) as stream:
         if hashlib.file_digest(stream, "sha256").hexdigest() != sha256:
             raise DataError(

@@ -61,6 +61,18 @@ class Unused:
     log_entries: int
 
 
+class Merged(NamedTuple):
+    """What a merge did.
+
+    Attributes:
+        files: That were merged into fewer.
+        is_busy: Whether others were quicker each time; what is left comes next time.
+    """
+
+    files: int
+    is_busy: bool
+
+
 def runs(files: Iterable[delta.File]) -> list[Run]:
     """Files by spans of commits that do not overlap, in their order."""
     found: list[Run] = []
@@ -111,27 +123,30 @@ class Upkeep:
 
     def due(self) -> list[Run]:
         """What is to be merged now; nothing where there is no table, or none whose rows carry their commit."""
-        snapshot = delta.load(self._root, self._path)
+        snapshot = self._load()
         if snapshot is None or "_commit" not in snapshot.schema.names:
             return []
         return merges(runs(snapshot.files()))
 
-    def merge(self, run: Run) -> bool:
-        """Writes some commits anew as few files in the order of time; False when others were quicker each time.
+    def merge(self) -> Merged:
+        """Writes what is due anew as few files in the order of time, run by run, until nothing is.
 
         Raises:
-            DataError: When the table does not hold as many rows as before; nothing was deleted then.
+            DataError: When a table does not give, or does not hold afterwards, as many rows as before.
         """
-        for _ in range(_TRIES):
-            snapshot = delta.load(self._root, self._path)
-            if snapshot is None:
-                return False
-            before, stood = _held(snapshot, run), snapshot.version
+        done, lost = Merged(0, False), 0
+        while lost < _TRIES:
+            snapshot = self._load()
+            if snapshot is None or "_commit" not in snapshot.schema.names:
+                return done
+            due = merges(runs(snapshot.files()))
+            if not due:
+                return done
+            run = due[0]
             rows = snapshot.commits(run.first, run.last)
-            if rows.num_rows != before:
-                raise DataError(
-                    f"table {self.name}", f"must give the {before} rows that its log names", value=rows.num_rows
-                )
+            if rows.num_rows != run.rows:
+                rule = f"must give the {run.rows} rows that its log names"
+                raise DataError(f"table {self.name}", rule, value=rows.num_rows)
             rows = _sorted(rows)
             number = snapshot.transaction(SEQUENCE)
             marks = {} if number is None else {SEQUENCE: number}
@@ -140,11 +155,16 @@ class Upkeep:
                 snapshot.rewrite(rows, run.first, run.last, marks, MAX_BYTES)
             except delta.Conflict as conflict:
                 log.info("%s was written while it was merged: %s", self.name, conflict)
+                lost += 1
                 continue
             fault_point("upkeep.merge:after")
-            self._check(run, before, stood)
-            return True
-        return False
+            if changed := snapshot.rows_changed():
+                rule = f"must hold as many rows after the merge of Delta version {snapshot.version} as before it"
+                remedy = "Its files of before are kept: report this, and restore the rows from them."
+                raise DataError(f"table {self.name}", rule, value=f"{changed:+d}", remedy=remedy)
+            log.info("Merged %d files of %s, %d rows", run.files, self.name, run.rows)
+            done = Merged(done.files + run.files, False)
+        return done._replace(is_busy=True)
 
     def unused(self, keep: timedelta) -> Unused:
         """What :meth:`clean` would look at.
@@ -152,41 +172,47 @@ class Upkeep:
         Args:
             keep: Whoever began to read or write within so long finds all that he needs.
         """
-        snapshot = delta.load(self._root, self._path)
+        snapshot = self._load()
         if snapshot is None:
             return Unused(0, 0, 0)
-        files = snapshot.unused(keep)
-        return Unused(len(files), sum(self._sizes(files)), len(self._log()))
+        sizes = self._sizes(snapshot.unused(keep))
+        return Unused(len(sizes), sum(sizes), len(self._log()))
 
     def clean(self, keep: timedelta) -> Unused:
-        """Deletes data files that no state of the last while refers to, and older entries of a long log."""
-        snapshot = delta.load(self._root, self._path)
-        if snapshot is None:
-            return Unused(0, 0, 0)
-        files = snapshot.unused(keep)
-        size_bytes, entries = sum(self._sizes(files)), len(self._log())
-        fault_point("upkeep.clean:before")
-        if files:
-            snapshot.remove_unused(keep)
-        if entries > LOG_ENTRIES:
-            snapshot.clean_log(keep)
-        fault_point("upkeep.clean:after")
-        return Unused(len(files), size_bytes, entries - len(self._log()))
+        """Deletes data files that were removed from the table so long ago, and older entries of a long log.
 
-    def _check(self, run: Run, before: int, stood: int) -> None:
-        snapshot = delta.load(self._root, self._path)
-        held = 0 if snapshot is None else _held(snapshot, run)
-        if held != before:
-            raise DataError(
-                f"table {self.name}",
-                f"must hold {before} rows of the commits {run.first} to {run.last} after a merge, as before it",
-                value=held,
-                remedy=f"Restore Delta version {stood} (its files are kept), and report this.",
-            )
+        Raises:
+            delta.Conflict: When others were quicker each time; what is left is done next time.
+        """
+        for last in (*[False] * (_TRIES - 1), True):
+            snapshot = self._load()
+            if snapshot is None:
+                return Unused(0, 0, 0)
+            sizes, entries = self._sizes(snapshot.unused(keep)), len(self._log())
+            fault_point("upkeep.clean:before")
+            try:
+                snapshot.configure()
+                if sizes:
+                    snapshot.remove_unused(keep)
+                if entries > LOG_ENTRIES:
+                    snapshot.clean_log(keep)
+            except delta.Conflict:
+                if last:
+                    raise
+                continue
+            fault_point("upkeep.clean:after")
+            return Unused(len(sizes), sum(sizes), max(0, entries - len(self._log())))
+        raise AssertionError("not reached")
+
+    def _load(self) -> delta.Snapshot | None:
+        return delta.load(self._root, self._path)
 
     def _sizes(self, files: Sequence[str]) -> list[int]:
-        filesystem = self._root.arrow_filesystem(self._path)
-        return [each.size or 0 for each in filesystem.get_file_info(list(files))]
+        """Sizes of those that are still there."""
+        from pyarrow import fs
+
+        found = self._root.arrow_filesystem(self._path).get_file_info(list(files))
+        return [each.size or 0 for each in found if each.type == fs.FileType.File]
 
     def _log(self) -> list[str]:
         from pyarrow import fs
@@ -194,10 +220,6 @@ class Upkeep:
         filesystem = self._root.arrow_filesystem(self._path)
         found = filesystem.get_file_info(fs.FileSelector("_delta_log", allow_not_found=True))
         return [each.path for each in found if each.path.endswith(".json")]
-
-
-def _held(snapshot: delta.Snapshot, run: Run) -> int:
-    return sum(each.rows for each in snapshot.files() if run.first <= each.first and each.last <= run.last)
 
 
 def _sorted(rows: pa.Table) -> pa.Table:

@@ -213,7 +213,7 @@ def _lines(
             "version": given.version,
             "seq": target.route.seq,
             "row_id": about.row_id,
-            "event_time": None if about.event_time is None else about.event_time.isoformat(),
+            "event_time": (about.event_time or now).isoformat(),
             "prediction": json.dumps(prediction),
             "row": json.dumps(row),
             "fallback": given.fallback,

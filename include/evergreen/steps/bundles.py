@@ -75,6 +75,28 @@ def training(ctx: StepContext, training_id: str) -> Finished:
     return _finished(Trainings(ctx.store).get(training_id), f"{ctx.name} training {training_id[:12]}")
 
 
+def kept(ctx: StepContext, training_id: str) -> Finished:
+    """A finished training of which a version is about to be made: what that needs is kept from expiring, and pinned.
+
+    Raises:
+        DataError: When it has expired, which it does when no version is made of a training for long.
+    """
+    from evergreen.lake.trainingsets import path_of as set_of
+    from evergreen.lake.workspace import path_of
+    from evergreen.store.pins import Pins
+
+    found = training(ctx, training_id)
+    pins = Pins(ctx.store)
+    for table, version in found.record.inputs.get("tables", {}).items():
+        pins.pin(table, version, training_id)
+    pins.pin(set_of(found.training_set), 0, training_id)
+    for path in (path_of(found.bundle), set_of(found.training_set)):
+        if not ctx.lake.blobs.renew(path):
+            remedy = "No version was made of this training for so long that it expired: ask for a new one."
+            raise DataError(ctx.lake.blobs.uri(path), "must exist in the lake", remedy=remedy)
+    return found
+
+
 def _finished(found: Training | None, place: str) -> Finished:
     if found is None or found.bundle is None or found.training_set is None or found.trained_through is None:
         raise DataError(place, "must be of a finished training")

@@ -6,7 +6,7 @@ says exactly what a run would do.
 
 What goes, and when (``EVERGREEN_KEEP_DAYS`` is the unit):
 
-- data files that a merge replaced or a killed writer left, and entries of a table's log, after one;
+- data files that a merge replaced, and entries of a table's log, after one;
 - results of steps (manifests) after one; a step that is called again then does its work again, which changes nothing;
 - staged rows after two, unless the store names them: they outlive every result that does;
 - training sets and bundles after two, unless a version or a younger training was made of them; with them go the
@@ -26,6 +26,8 @@ from typing import TYPE_CHECKING, Any
 
 from evergreen.errors import EvergreenError, TransientError, UserError, shorten
 from evergreen.lake.blobs import TEMPORARY, Blob
+from evergreen.lake.delta import Conflict
+from evergreen.lake.upkeep import Merged, Unused
 from evergreen.lake.workspace import path_of
 
 if TYPE_CHECKING:
@@ -96,15 +98,16 @@ def keep_tables(lake: Lake, *, keep: timedelta, dry_run: bool = False) -> Kept:
 
 def _keep_table(lake: Lake, name: str, kept: Kept, keep: timedelta, *, dry_run: bool) -> None:
     upkeep = lake.upkeep(name)
-    due = upkeep.due()
-    for run in due:
-        log.info("%s %d files of %s, %d rows", "Would merge" if dry_run else "Merging", run.files, name, run.rows)
-        if dry_run or upkeep.merge(run):
-            kept.merged["files"] += run.files
-        else:
-            kept.busy.append(name)
-    kept.merged["tables"] += bool(due)
-    unused = upkeep.unused(keep) if dry_run else upkeep.clean(keep)
+    merged = Merged(sum(run.files for run in upkeep.due()), False) if dry_run else upkeep.merge()
+    kept.merged["files"] += merged.files
+    kept.merged["tables"] += bool(merged.files)
+    try:
+        unused = upkeep.unused(keep) if dry_run else upkeep.clean(keep)
+    except Conflict as conflict:
+        log.info("%s was written while it was cleaned: %s", name, conflict)
+        merged, unused = merged._replace(is_busy=True), Unused(0, 0, 0)
+    if merged.is_busy:
+        kept.busy.append(name)
     kept.remove("tables", unused.files, unused.size_bytes)
     kept.log_entries += unused.log_entries
 
@@ -127,12 +130,16 @@ def expire(lake: Lake, store: Store, *, now: datetime, keep: timedelta, dry_run:
 
     kept, long_ago = Kept(), now - 2 * keep
     pins, trainings = Pins(store), Trainings(store)
-    for training in trainings.unadopted(long_ago):
+    # Files are listed first and what refers to them is asked for then: who refers to one later makes it young again,
+    # and a file that is young when it is about to go stays. A training that was done again has a young set, too.
+    young = {each.path for each in lake.blobs.entries("trainingsets") if each.modified >= long_ago}
+    bundles = list(lake.blobs.entries("workspaces"))
+    spent = [each for each in trainings.unadopted(long_ago) if each.inputs.get("training_set") not in young]
+    for training in spent:
         if pins.of(training.training_id):
             kept.released += 1
             if not dry_run:
                 pins.release(training.training_id)
-    # Files are listed first and what refers to them is asked for then: who refers to one later has stored it again.
     parts: list[tuple[str, datetime, Callable[[], Set[str]]]] = [
         ("manifests", now - keep, set),
         ("staging", long_ago, lambda: Coverage(store).readings() | Checkpoints(store).paths()),
@@ -141,9 +148,10 @@ def expire(lake: Lake, store: Store, *, now: datetime, keep: timedelta, dry_run:
     for folder, before, spared in parts:
         for blob in expired(lake.blobs.entries(folder), before, spared):
             _remove(lake, folder, blob, kept, dry_run=dry_run)
-    spent = {path_of(digest) for digest in trainings.spent_bundles(long_ago)}
-    for blob in lake.blobs.entries("workspaces") if spent else ():
-        if blob.path in spent and blob.modified < long_ago:
+    theirs = {path_of(each.bundle) for each in spent if each.bundle is not None}
+    theirs &= {path_of(digest) for digest in trainings.spent_bundles(long_ago)}
+    for blob in bundles:
+        if blob.path in theirs and blob.modified < long_ago:
             _remove(lake, "bundles", blob, kept, dry_run=dry_run)
     for folder in _FOLDERS:
         for blob in lake.blobs.entries(folder):

@@ -186,7 +186,7 @@ def register(ctx: StepContext) -> Outcome:
         heal_aliases(ctx.store, ctx.tracking, ctx.name)  # what was left undone while MLflow was away
         return Outcome(skip=f"the gate said {verdict['verdict']}: {'; '.join(verdict['reasons'])}")
     made = ctx.inp.inputs["train"]
-    known = register_training(ctx.store, ctx.tracking, bundles.training(ctx, made["training_id"]).record)
+    known = register_training(ctx.store, ctx.tracking, bundles.kept(ctx, made["training_id"]).record)
     Requests(ctx.store).answer(
         ctx.inp.inputs["claim"]["requests"],
         "done",

@@ -47,7 +47,10 @@ def state(lake: Lake, path: str) -> State:
         return "there"
     if not lake.blobs.exists(_recipe(path)):
         return "unknown"
-    return "to be drawn" if lake.blobs.exists(_read(lake, path)["frame"]) else "expired"
+    frame = _read(lake, path).get("frame")
+    if not isinstance(frame, str):
+        return "unknown"  # other JSON of that name
+    return "to be drawn" if lake.blobs.exists(frame) else "expired"
 
 
 def draw(lake: Lake, path: str) -> str:

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from evergreen.errors import Superseded
+from evergreen.steps import staging
 from evergreen.steps.context import StepContext
 
 if TYPE_CHECKING:
@@ -61,7 +62,9 @@ class Publication:
 
         Raises:
             Superseded: When another reading of one of the keys was planned since ours was made.
+            DataError: When the staged rows have expired.
         """
+        staging.renew(self._ctx.lake, self._write.reading)
         self._coverage.plan([self._row(each) for each in self._readings], expected=self._write.expected)
 
     def guard(self) -> None:

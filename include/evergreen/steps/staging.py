@@ -32,6 +32,20 @@ def get(lake: Lake, path: str) -> pa.Table:
     import pyarrow.parquet as pq
 
     if not lake.blobs.exists(path):
-        remedy = "Clear the run's first task as well: what one task hands to the next is kept for a while only."
-        raise DataError(lake.blobs.uri(path), "must exist in the lake", remedy=remedy)
+        raise _expired(lake, path)
     return pq.read_table(io.BytesIO(lake.blobs.get(path)))
+
+
+def renew(lake: Lake, path: str) -> None:
+    """Keeps a staged table from expiring, before the store refers to it.
+
+    Raises:
+        DataError: When it has expired.
+    """
+    if not lake.blobs.renew(path):
+        raise _expired(lake, path)
+
+
+def _expired(lake: Lake, path: str) -> DataError:
+    remedy = "Clear the run's first task as well: what one task hands to the next is kept for a while only."
+    return DataError(lake.blobs.uri(path), "must exist in the lake", remedy=remedy)

@@ -8,6 +8,7 @@ from functools import cached_property
 
 from sqlalchemy import URL, Connection, Engine, NullPool, QueuePool, create_engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from evergreen.errors import EvergreenError, TransientError, UserError, shorten
 from evergreen.store.documents import dumps
@@ -78,6 +79,8 @@ class Store:
         try:
             with self._engine.begin() as connection:
                 yield connection
+        except PoolTimeoutError as error:
+            raise TransientError("The store's connections were all in use for too long.") from error
         except DBAPIError as error:
             translated = _translated(error)
             if translated is None:

@@ -23,6 +23,7 @@ from evergreen.stack.postgres import EmbeddedPostgres
 from evergreen.steps import staging
 from evergreen.steps.housekeeping import expire, housekeep, keep_tables
 from evergreen.steps.lineage import retrain
+from evergreen.store.coverage import Coverage
 from evergreen.store.pins import Pins
 from evergreen.store.schema import metadata
 from evergreen.store.trainings import Trainings
@@ -194,3 +195,79 @@ def test_one_broken_table_does_not_stop_the_others(lived: World, monkeypatch: py
         keep_tables(lived.lake, keep=KEEP)
     assert len(lived.lake.upkeep("later/log").due()) == 0
     assert sorted(other.read()["n"].to_pylist()) == [0, 1, 2]
+
+
+def forget(world: World, training: str) -> None:
+    """Dates a training back in the store, as if it had started long ago."""
+    with world.store.transaction() as connection:
+        row = {"at": OLDER, "id": training}
+        connection.execute(sqlalchemy.text("update trainings set created_at = :at where training_id = :id"), row)
+
+
+def test_no_version_is_made_of_a_training_that_expired_and_one_done_again_is_young(lived: World) -> None:
+    lived.model("again", trainer={"kind": "lightgbm", "rounds": 5, "threads": 1})
+    run = lived.open("again", "train", SECOND, run_type="manual")
+    run.steps("claim", "train", "evaluate")
+    training = run.outputs["train"]["training_id"]
+    forget(lived, training)
+    age(lived, OLDER)
+    done = expire(lived.lake, lived.store, now=NOW, keep=KEEP)
+    assert (done.removed["trainingsets"], done.removed["bundles"], done.released) == (1, 1, 1)
+    with pytest.raises(DataError, match="expired: ask for a new one"):
+        run.step("register")
+    assert Trainings(lived.store).of("again")[0].adopted_version is None
+    run.steps("train", "evaluate")  # cleared, all of them
+    assert run.outputs["train"]["training_id"] == training, "the same content is the same training"
+    assert Pins(lived.store).of(training)
+    assert expire(lived.lake, lived.store, now=NOW, keep=KEEP).released == 0
+    run.step("register")
+    age(lived, OLDER)
+    forget(lived, training)
+    expire(lived.lake, lived.store, now=NOW, keep=KEEP)
+    assert retrain(lived.settings, "again", 1).largest_difference == 0
+    assert Pins(lived.store).of(training)
+
+
+def test_a_version_made_while_its_training_expires_keeps_what_it_needs(
+    lived: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lived.model("late_adopted", trainer={"kind": "lightgbm", "rounds": 6, "threads": 1})
+    run = lived.open("late_adopted", "train", SECOND, run_type="manual")
+    run.steps("claim", "train", "evaluate")
+    forget(lived, run.outputs["train"]["training_id"])
+    age(lived, OLDER)
+    asked = Trainings.sets
+
+    def adopted_meanwhile(self: Trainings, since: datetime) -> set[str]:
+        named = asked(self, since)
+        run.step("register")
+        return named
+
+    monkeypatch.setattr(Trainings, "sets", adopted_meanwhile)
+    expire(lived.lake, lived.store, now=NOW, keep=KEEP)
+    monkeypatch.undo()
+    assert retrain(lived.settings, "late_adopted", 1).largest_difference == 0
+    assert Pins(lived.store).of(run.outputs["train"]["training_id"])
+
+
+def test_a_reading_that_is_published_while_staged_rows_expire_stays(
+    lived: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = lived.dataset()
+    lived.lay(dataset, FIRST, csv_of(rows_of(FIRST)))
+    run = lived.open(dataset, "ingest", FIRST)
+    run.steps("read", "validate")
+    age(lived, OLDER)
+    asked = Coverage.readings
+
+    def published_meanwhile(self: Coverage) -> set[str]:
+        named = asked(self)
+        run.step("publish")
+        return named
+
+    monkeypatch.setattr(Coverage, "readings", published_meanwhile)
+    expire(lived.lake, lived.store, now=NOW, keep=KEEP)
+    monkeypatch.undo()
+    covered = Coverage(lived.store).of(f"datasets/{dataset}")
+    assert len(covered) == 1
+    assert staging.get(lived.lake, covered[0].reading).num_rows > 0

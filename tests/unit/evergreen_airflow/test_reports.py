@@ -134,3 +134,8 @@ def test_a_page_whose_rows_have_expired_says_so_and_asks_nobody(
 def test_only_noted_pages_are_drawn(lake: Lake) -> None:
     with pytest.raises(DataError, match="must be the path of a drift report's page"):
         pages.draw(lake, "reports/late/2024-01-08/drift-none.html")
+
+
+def test_other_json_beside_a_page_that_is_none_is_no_recipe(lake: Lake, client: TestClient) -> None:
+    lake.blobs.put_if_absent("reports/demo/ab.json", b'{"model": "x"}')
+    assert client.get("/reports/demo/ab.html").status_code == 404

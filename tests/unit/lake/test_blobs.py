@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import textwrap
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from evergreen.errors import DataError, UserError
+from evergreen.lake.blobs import Blobs
 from evergreen.lake.lake import Lake
 from evergreen.lake.roots import Root, segment
 from evergreen.lake.runs import open_run
@@ -143,3 +145,34 @@ def test_full_disk_is_said_and_leaves_nothing(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert not list(tmp_path.rglob(".tmp-*"))
+
+
+def test_a_blob_that_was_stored_again_since_it_was_listed_stays(tmp_path: Path) -> None:
+    blobs = Lake(tmp_path).blobs
+    path = blobs.put_content("staging", b"x", ".bin")
+    os.utime(tmp_path / path, (0, 0))
+    [listed] = blobs.entries("staging")
+    assert blobs.put_content("staging", b"x", ".bin") == path
+    assert not blobs.remove(listed)
+    assert blobs.get(path) == b"x"
+    [listed] = blobs.entries("staging")
+    assert blobs.remove(listed)
+    assert not blobs.remove(listed)
+    assert not blobs.renew(path)
+
+
+def test_a_document_that_expires_while_it_is_stored_is_stored_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifests = Lake(tmp_path).manifests
+    manifests.put_if_absent("step", "key", {"first": 1})
+    read, expired = Blobs.get, []
+
+    def gone_at_first(self: Blobs, path: str) -> bytes:
+        if not expired:
+            expired.append(path)
+            (tmp_path / path).unlink()
+        return read(self, path)
+
+    monkeypatch.setattr(Blobs, "get", gone_at_first)
+    assert manifests.put_if_absent("step", "key", {"second": 2}) == {"second": 2}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -11,6 +12,7 @@ import tempfile
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -155,6 +157,58 @@ def test_rows_are_looked_for_by_a_column_only_where_every_file_has_it(tmp_path: 
     assert not table.finds_by("event_time")
 
 
+def test_rows_without_a_value_keep_a_column_from_being_looked_for_by(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    table = lake.table("t")
+    for number in range(20):
+        moment = None if number == 7 else _day(number)
+        table.append_once(pa.table({"n": [number], "event_time": pa.array([moment], STAMP)}), f"tag {number}")
+    assert not table.finds_by("event_time")
+    _tidy(lake)
+    assert len(_files(table)) == 1
+    assert not table.finds_by("event_time")
+
+
+def test_a_writer_that_hung_before_its_commit_finds_its_file(tmp_path: Path) -> None:
+    """Of files that no commit names nobody knows whether one will yet."""
+    lake = Lake(tmp_path)
+    table = lake.table("log")
+    table.append_once(pa.table({"n": [1]}), "a")
+    orphan = Path(table.uri) / "part-00000-of-a-writer.snappy.parquet"
+    orphan.write_bytes(next(Path(table.uri).glob("*.parquet")).read_bytes())
+    os.utime(orphan, (0, 0))
+    assert Upkeep(lake.root, "log").clean(AT_ONCE).files == 0
+    assert orphan.exists()
+
+
+def test_a_table_made_before_is_told_to_remember_what_it_removed(tmp_path: Path) -> None:
+    from deltalake import DeltaTable, write_deltalake
+
+    lake = Lake(tmp_path)
+    for number in range(20):
+        write_deltalake(lake.table("t").uri, pa.table({"_commit": [number + 1]}), mode="append")
+    _tidy(lake)
+    kept = DeltaTable(lake.table("t").uri).metadata().configuration["delta.deletedFileRetentionDuration"]
+    assert kept == "interval 3650 days"
+    assert _tidy(lake).files == 0
+
+
+def test_a_replacement_while_files_are_merged_is_no_alarm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lake = Lake(tmp_path)
+    table = lake.table("scores/m")
+    for number in range(20):
+        table.replace(pa.table({"as_of": [f"k{number}"] * 3, "v": [1, 2, 3]}), "as_of", f"k{number}")
+    rewrite = delta.Snapshot.rewrite
+
+    def and_then_replace(self: delta.Snapshot, *given: Any, **more: Any) -> None:
+        rewrite(self, *given, **more)
+        table.replace(pa.table({"as_of": ["k3"], "v": [4]}), "as_of", "k3")
+
+    monkeypatch.setattr(delta.Snapshot, "rewrite", and_then_replace)
+    assert Upkeep(lake.root, "scores/m").merge() == (20, False)
+    assert table.read().num_rows == 58
+
+
 def test_tags_and_sequence_outlive_a_cleaned_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upkeep, "LOG_ENTRIES", 0)
     lake = Lake(tmp_path)
@@ -176,7 +230,7 @@ def test_what_is_young_is_kept(tmp_path: Path) -> None:
     for number in range(20):
         _append(lake.table("t"), {number: ("a", 0)}, number)
     table = Upkeep(lake.root, "t")
-    assert all(table.merge(run) for run in table.due())
+    assert table.merge() == (20, False)
     assert table.unused(timedelta(days=1)).files == 0
     table.clean(timedelta(days=1))
     assert table.unused(AT_ONCE).files == 20
@@ -195,7 +249,7 @@ from datetime import timedelta
 from evergreen.lake.lake import Lake
 from evergreen.lake.upkeep import Upkeep
 table = Upkeep(Lake({str(tmp_path)!r}).root, "t")
-[table.merge(run) for run in table.due()]
+table.merge()
 table.clean(timedelta(0))
 """
     environ = os.environ | {"EVERGREEN_KILL_AT": point}
@@ -225,19 +279,21 @@ def test_writers_and_merges_at_once_lose_and_double_nothing(tmp_path: Path, monk
             try:
                 for name in ("t", "log"):
                     table = Upkeep(lake.root, name)
-                    for run in table.due():
-                        table.merge(run)
+                    table.merge()
+                    with contextlib.suppress(delta.Conflict):
+                        table.clean(timedelta(days=1))
             except BaseException as error:
                 faults.append(error)
 
     writers = [threading.Thread(target=write, args=(each,)) for each in range(3)]
-    tidier = threading.Thread(target=tidy)
-    for each in (*writers, tidier):
+    tidiers = [threading.Thread(target=tidy) for _ in range(2)]
+    for each in (*writers, *tidiers):
         each.start()
     for each in writers:
         each.join()
     over.set()
-    tidier.join()
+    for each in tidiers:
+        each.join()
     assert faults == []
     expected = [writer * 100 + number for writer in range(3) for number in range(15)]
     assert sorted(lake.table("t").read()["id"].to_pylist()) == expected
@@ -264,8 +320,7 @@ def _append(table: Table, rows: dict[int, tuple[str, int]], number: int | str) -
 
 def _tidy(lake: Lake, name: str = "t") -> upkeep.Unused:
     table = Upkeep(lake.root, name)
-    for run in table.due():
-        assert table.merge(run)
+    assert not table.merge().is_busy
     return table.clean(AT_ONCE)
 
 
