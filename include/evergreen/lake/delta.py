@@ -23,9 +23,11 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.dataset as ds
 
-# A writer must not clean the log by itself, in the middle of an append; and the log must tell of removed files until
-# they are deleted, which is its owner's wish and not Delta's seven days.
-_CONFIGURATION = {"delta.enableExpiredLogCleanup": "false", "delta.deletedFileRetentionDuration": "interval 3650 days"}
+# A writer must not clean the log by itself, in the middle of an append. Every checkpoint names the files that were
+# removed within the second time, so that they can be deleted until then: of a log that is merged each night, many.
+_CONFIGURATION = {"delta.enableExpiredLogCleanup": "false", "delta.deletedFileRetentionDuration": "interval 10 days"}
+_CLEANED = "Invalid table version"
+"""What a writer is told whose snapshot is older than all that the log still says."""
 _LOG_KEPT = "delta.logRetentionDuration"
 ROW_GROUP = 1 << 16
 """Rows of a group of a compacted file: the least that a reader takes from it."""
@@ -368,7 +370,7 @@ def instant(moment: datetime) -> pa.Scalar:
 
 @contextmanager
 def _faults(place: str) -> Iterator[None]:
-    from deltalake.exceptions import CommitFailedError
+    from deltalake.exceptions import CommitFailedError, DeltaError
 
     try:
         yield
@@ -379,6 +381,8 @@ def _faults(place: str) -> Iterator[None]:
             raise disk_full(place) from error
         if isinstance(error, CommitFailedError):
             raise Conflict(f"{place}: {error}") from error
+        if isinstance(error, DeltaError) and _CLEANED in str(error):
+            raise Conflict(f"{place}: the log was cleaned since it was read: {error}") from error
         if isinstance(error, FileNotFoundError):
             remedy = "Restore the lake's files: Evergreen deletes none that its log names."
             raise DataError(place, f"must have all files that its log names: {error}", remedy=remedy) from error

@@ -30,6 +30,8 @@ MAX_BYTES = 64 << 20
 """Of what is merged at once, and of a file: it is sorted in memory."""
 MAX_ROWS = 2_000_000
 """Likewise."""
+FILES_KEPT = timedelta(days=3)
+"""A read of one snapshot takes minutes at most; what a merge replaced need not stay for longer than this."""
 LOG_ENTRIES = 64
 """A shorter log is not worth a checkpoint."""
 _TRIES = 3
@@ -175,11 +177,14 @@ class Upkeep:
         snapshot = self._load()
         if snapshot is None:
             return Unused(0, 0, 0)
-        sizes = self._sizes(snapshot.unused(keep))
+        sizes = self._sizes(snapshot.unused(min(keep, FILES_KEPT)))
         return Unused(len(sizes), sum(sizes), len(self._log()))
 
     def clean(self, keep: timedelta) -> Unused:
-        """Deletes data files that were removed from the table so long ago, and older entries of a long log.
+        """Deletes data files that were removed from the table some days ago, and older entries of a long log.
+
+        Args:
+            keep: See :meth:`unused`. A writer that hung for longer is refused, and decides afresh.
 
         Raises:
             delta.Conflict: When others were quicker each time; what is left is done next time.
@@ -188,12 +193,13 @@ class Upkeep:
             snapshot = self._load()
             if snapshot is None:
                 return Unused(0, 0, 0)
-            sizes, entries = self._sizes(snapshot.unused(keep)), len(self._log())
+            files_kept = min(keep, FILES_KEPT)
+            sizes, entries = self._sizes(snapshot.unused(files_kept)), len(self._log())
             fault_point("upkeep.clean:before")
             try:
                 snapshot.configure()
                 if sizes:
-                    snapshot.remove_unused(keep)
+                    snapshot.remove_unused(files_kept)
                 if entries > LOG_ENTRIES:
                     snapshot.clean_log(keep)
             except delta.Conflict:

@@ -6,7 +6,7 @@ says exactly what a run would do.
 
 What goes, and when (``EVERGREEN_KEEP_DAYS`` is the unit):
 
-- data files that a merge replaced, and entries of a table's log, after one;
+- entries of a table's log after one, and data files that a merge replaced, after three days at most;
 - results of steps (manifests) after one; a step that is called again then does its work again, which changes nothing;
 - staged rows after two, unless the store names them: they outlive every result that does;
 - training sets and bundles after two, unless a version or a younger training was made of them; with them go the

@@ -189,7 +189,7 @@ def test_a_table_made_before_is_told_to_remember_what_it_removed(tmp_path: Path)
         write_deltalake(lake.table("t").uri, pa.table({"_commit": [number + 1]}), mode="append")
     _tidy(lake)
     kept = DeltaTable(lake.table("t").uri).metadata().configuration["delta.deletedFileRetentionDuration"]
-    assert kept == "interval 3650 days"
+    assert kept == "interval 10 days"
     assert _tidy(lake).files == 0
 
 
@@ -223,6 +223,23 @@ def test_tags_and_sequence_outlive_a_cleaned_log(tmp_path: Path, monkeypatch: py
     assert lake.table("t").version() == 30
     _append(lake.table("t"), {99: ("a", 0)}, 30)
     assert lake.table("t").version() == 31
+
+
+def test_a_writer_that_hung_until_the_log_was_cleaned_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "LOG_ENTRIES", 0)
+    lake = Lake(tmp_path)
+    table = lake.table("log")
+    table.append_once(pa.table({"n": [1]}), "a")
+    stale = delta.load(lake.root, "tables/log")
+    assert stale is not None
+    for number in range(30):
+        table.append_once(pa.table({"n": [number]}), f"tag {number}")
+    _tidy(lake, "log")
+    with pytest.raises(delta.Conflict, match="the log was cleaned"):
+        stale.append(pa.table({"_commit": [2], "n": [99]}), {"evergreen.once/zombie": 1}, {})
+    assert table.read().num_rows == 31
 
 
 def test_what_is_young_is_kept(tmp_path: Path) -> None:
