@@ -152,6 +152,17 @@ class Snapshot:
             for each in told.select(names).to_pylist()
         ]
 
+    def span(self, column: str) -> tuple[datetime, datetime] | None:
+        """Instants that enclose all values of a column, from the files' statistics; ``None`` without any."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        told = pa.table(self._delta.get_add_actions(flatten=True))
+        if f"min.{column}" not in told.column_names:
+            return None
+        least, greatest = pc.min(told[f"min.{column}"]).as_py(), pc.max(told[f"max.{column}"]).as_py()
+        return None if least is None else (least, greatest + timedelta(milliseconds=1))  # they are cut to milliseconds
+
     def tells_all_apart_by(self, *columns: str) -> bool:
         """Whether every row has a value of each column, as the files' statistics tell, and a commit's number."""
         import pyarrow as pa

@@ -427,7 +427,21 @@ class Table:
         rows = snapshot.scan(snapshot.schema.names, until, after)
         return rows.take(versions.ordered(rows))
 
-    def touched(self, after: int, through: int, columns: Sequence[str], *, whole: bool) -> pa.Table:
+    def extent(self) -> tuple[datetime, datetime, int] | None:
+        """Instants that enclose all event times, and the number of row versions; ``None`` where there are none."""
+        snapshot = self._load()
+        span = snapshot.span("_event_time")
+        return None if span is None else (*span, sum(each.rows for each in snapshot.files()))
+
+    def touched(
+        self,
+        after: int,
+        through: int,
+        columns: Sequence[str],
+        *,
+        whole: bool,
+        between: tuple[datetime, datetime] | None = None,
+    ) -> pa.Table:
         """All row versions, up to a version, of the rows that were touched by the commits after another.
 
         Args:
@@ -435,11 +449,13 @@ class Table:
             through: A later one.
             columns: User columns to read beside those that versions are told apart by.
             whole: Rows are of whole snapshots: a row's versions have event times of their own.
+            between: Only rows that happened at or after the first instant and before the second; only of all commits.
         """
         snapshot = self._load()
         names, until = [*versions.KEYS, *columns], _by(through)
         if not after:
-            return snapshot.scan(names, [until])
+            first, last = between or (None, None)
+            return snapshot.scan(names, [*_filters(None, first, last, None), until])
         fresh = snapshot.scan(["_row_id", "_event_time"], [Condition("_commit", ">", after), until])
         if not fresh.num_rows:
             return snapshot.schema.empty_table().select(names)

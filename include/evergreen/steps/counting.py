@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 
 AT_ONCE = 20
 """More commits than this are counted as one, so that no state in between can be told."""
+ROWS_AT_ONCE = 1_000_000
+"""Row versions that are counted at once when a table is counted first."""
 _TRIES = 10
 
 
@@ -104,13 +106,31 @@ class LabelHistory:
         return Counted(first, commit), rows
 
     def _increments(self, lake: Table, span: tuple[int, int]) -> list[dict[str, Any]]:
-        """What the commits after one number up to another add."""
+        """What the commits after one number up to another add; of all commits, some intervals after the other."""
+        if span[0] or self._ctx.driver.event_time is None:
+            return self._added(lake, span, None)
+        return [row for window in self._windows(lake) for row in self._added(lake, span, window)]
+
+    def _windows(self, lake: Table) -> Iterator[tuple[datetime, datetime]]:
+        """The table's time by whole intervals of the calendar, so many at once as memory takes."""
+        extent = lake.extent()
+        if extent is None:
+            return
+        least, greatest, rows = extent
+        ends = self._enclosing(least, greatest)
+        at_once = max(1, len(ends) * ROWS_AT_ONCE // max(rows, 1))
+        marks = [*ends[:-1:at_once], ends[-1]]
+        yield from pairwise(marks)
+
+    def _added(
+        self, lake: Table, span: tuple[int, int], window: tuple[datetime, datetime] | None
+    ) -> list[dict[str, Any]]:
         import pyarrow.compute as pc
 
         from evergreen.lake.increments import increments
 
         is_whole = self._ctx.driver.event_time is None
-        rows = lake.touched(*span, [self._label], whole=is_whole)
+        rows = lake.touched(*span, [self._label], whole=is_whole, between=window)
         if not rows.num_rows:
             return []
         ends = [pc.min_max(rows[name]).as_py() for name in ("_event_time", "_known_at")]
@@ -129,10 +149,14 @@ class LabelHistory:
         """Instants of the calendar that enclose two, in microseconds."""
         import numpy as np
 
+        found = self._enclosing(least, greatest)
+        return np.array([each.replace(tzinfo=None) for each in found], "datetime64[us]").astype(np.int64)
+
+    def _enclosing(self, least: datetime, greatest: datetime) -> list[datetime]:
         found = [previous_instant(self._cron, self._zone, self._next(least))]
         while found[-1] <= greatest:
             found.append(self._next(found[-1]))
-        return np.array([each.replace(tzinfo=None) for each in found], "datetime64[us]").astype(np.int64)
+        return found
 
     def _next(self, moment: datetime) -> datetime:
         return next_instant(self._cron, self._zone, moment)

@@ -24,6 +24,12 @@ LIVES = 30 if os.environ.get("EVERGREEN_LONG") else 4
 KEYS = 12
 
 
+@pytest.fixture(autouse=True)
+def few_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A first count goes through the table some intervals after the other."""
+    monkeypatch.setattr(counting, "ROWS_AT_ONCE", 5)
+
+
 class Written:
     """A dataset's table: a key a day in New York across the change of its clocks, each said in any order and again."""
 
