@@ -15,7 +15,8 @@ from evergreen.lake.upkeep import Upkeep
 class Lake:
     """Versioned tables and immutable blobs below one root.
 
-    Holds no connection and no open file: it may be made before a fork and used after it, and costs nothing to make.
+    Costs nothing to make, and holds no connection and no open file until a table is read: it may be made before a fork
+    and used after it.
 
     Args:
         uri: Local folder (made when first written) or an object store's URI.
@@ -26,6 +27,7 @@ class Lake:
         self.root = Root.parse(uri, storage_options)
         self.blobs = Blobs(self.root)
         self.manifests = Manifests(self.blobs)
+        self._tables: dict[str, Table] = {}
 
     @property
     def uri(self) -> str:
@@ -33,8 +35,10 @@ class Lake:
         return self.root.uri
 
     def table(self, name: str) -> Table:
-        """The table of a name such as ``datasets/flights``; it need not exist yet."""
-        return Table(self.root, name)
+        """The table of a name such as ``datasets/flights``, always the same object; it need not exist yet."""
+        if name not in self._tables:
+            self._tables[name] = Table(self.root, name)
+        return self._tables[name]
 
     def upkeep(self, name: str) -> Upkeep:
         """The upkeep of a table."""

@@ -93,7 +93,7 @@ class Looked(NamedTuple):
 class Table:
     """A table of the lake, by name; it need not exist yet.
 
-    Does not cache: every call looks at the newest version, unless one is named.
+    Every call looks at the newest state, except where a version is named that the last state looked at holds.
 
     Args:
         root: The lake's root.
@@ -107,6 +107,7 @@ class Table:
         self._root = root
         self._path = f"tables/{name}"
         self._place = f"table {name}"
+        self._last: delta.Snapshot | None = None
 
     @property
     def uri(self) -> str:
@@ -122,7 +123,7 @@ class Table:
 
         Of a table of row versions the number of its last commit; of others a number that grows with every change.
         """
-        snapshot = delta.load(self._root, self._path)
+        snapshot = self._last = delta.load(self._root, self._path)
         if snapshot is None:
             return -1
         return _sequence(snapshot) if _is_versioned(snapshot) else snapshot.version
@@ -142,7 +143,8 @@ class Table:
         Raises:
             NotReady: When there is no table yet.
         """
-        return self._load().scan(["_event_time", "_known_at"], [Condition("_commit", ">", since), _by(version)])
+        until = _by(version)
+        return self._load(version).scan(["_event_time", "_known_at"], [Condition("_commit", ">", since), until])
 
     def schema(self) -> pa.Schema:
         """Names and types of all columns, system columns first.
@@ -379,7 +381,7 @@ class Table:
         """
         import pyarrow as pa
 
-        snapshot = self._load()
+        snapshot = self._load(version)
         names, versioned = snapshot.schema.names, _is_versioned(snapshot)
         ours = [name for name in SYSTEM if name in names and (versioned or name != "_commit")]
         user = [name for name in names if name not in SYSTEM] if columns is None else list(dict.fromkeys(columns))
@@ -417,7 +419,7 @@ class Table:
         Returns:
             Versions in the order of :meth:`read_versions`.
         """
-        snapshot = self._load()
+        snapshot = self._load(version)
         after = [
             Condition("_event_time", ">", moment),
             Condition("_known_at", ">", moment),
@@ -451,7 +453,7 @@ class Table:
             whole: Rows are of whole snapshots: a row's versions have event times of their own.
             between: Only rows that happened at or after the first instant and before the second; only of all commits.
         """
-        snapshot = self._load()
+        snapshot = self._load(through)
         names, until = [*versions.KEYS, *columns], _by(through)
         if not after:
             first, last = between or (None, None)
@@ -473,7 +475,7 @@ class Table:
         """
         import pyarrow.compute as pc
 
-        snapshot, until = self._load(), _by(newest)
+        snapshot, until = self._load(newest), _by(newest)
         known = Condition("_known_at", "<=", known_by)
         beyond = (
             [Condition("_commit", ">", looked.commit), Condition("_known_at", ">", looked.known_by)] if looked else []
@@ -492,8 +494,11 @@ class Table:
         """All row versions, tombstones too: :meth:`read` with ``latest=False``."""
         return self.read(columns, latest=False, **how)
 
-    def _load(self) -> delta.Snapshot:
-        snapshot = delta.load(self._root, self._path)
+    def _load(self, version: int | None = None) -> delta.Snapshot:
+        """The newest state, or one that holds a version: any later one does."""
+        if version is not None and self._last is not None and _sequence(self._last) >= version:
+            return self._last
+        snapshot = self._last = delta.load(self._root, self._path)
         if snapshot is None:
             raise NotReady(f"{self._place} does not exist yet: nothing was published into it.")
         return snapshot
