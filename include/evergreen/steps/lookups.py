@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from evergreen.spec.model import Model
@@ -29,6 +30,8 @@ log = logging.getLogger(__name__)
 
 MANY_TORN = 1000
 """With more keys than this whose past was rewritten, the whole table is read."""
+ROWS_AT_ONCE = 1_000_000
+"""Row versions that are gone through at once when a table gets its first checkpoint."""
 _TICK = timedelta(microseconds=1)
 
 
@@ -94,8 +97,31 @@ def ensure(ctx: StepContext, table: str, view: FeatureView) -> None:
     until = moment + _TICK
     rows = None if known is None else _since(ctx, lake, known, list(view.entity), version, moment, until)
     if rows is None:
-        rows = lake.read_versions(known_by=moment, event_to=until, version=version)
+        rows = _condensed(lake, list(view.entity), moment, version)
     _keep(ctx, lake, view, rows, moment, version)
+
+
+def _condensed(lake: Table, entity: list[str], moment: datetime, version: int) -> pa.Table:
+    """The newest rows at an instant of a table that has no checkpoint yet, found by going through its time in parts.
+
+    All versions of a row have one event time, so that a part tells which of its rows live; of those of several parts
+    the latest counts.
+    """
+    import pyarrow as pa
+
+    from evergreen.features.join import newest_by
+
+    extent, until = lake.extent(), moment + _TICK
+    if extent is None or extent[0] >= until:
+        return lake.schema().empty_table()
+    first, _, rows = extent
+    kept: list[pa.Table] = []
+    parts = rows // ROWS_AT_ONCE + 1
+    marks = [first + number * (until - first) / parts for number in range(parts)]
+    for begin, end in pairwise([*marks, until]):
+        part = lake.read_versions(known_by=moment, event_from=begin, event_to=end, version=version)
+        kept = [newest_by(pa.concat_tables([*kept, part]), entity, moment)]
+    return kept[0]
 
 
 def _keep(ctx: StepContext, lake: Table, view: FeatureView, rows: pa.Table, moment: datetime, version: int) -> None:

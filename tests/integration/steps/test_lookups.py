@@ -25,6 +25,12 @@ TABLE = "features/habits"
 LIVES = 40 if os.environ.get("EVERGREEN_LONG") else 3
 
 
+@pytest.fixture(autouse=True)
+def few_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A first checkpoint goes through the table's time in parts."""
+    monkeypatch.setattr(lookups, "ROWS_AT_ONCE", 7)
+
+
 def day(number: float) -> datetime:
     return BEGIN + timedelta(days=number)
 
