@@ -2,7 +2,7 @@
 
 from evergreen.settings import Settings
 from evergreen_airflow.fleet import is_wanted
-from evergreen_airflow.stages.housekeeping import housekeeping
+from evergreen_airflow.stages.housekeeping import DAG_ID, housekeeping
 
-if is_wanted("evergreen.housekeeping"):
-    globals()["evergreen.housekeeping"] = housekeeping(Settings.from_env().housekeeping)
+if is_wanted(DAG_ID):
+    globals()[DAG_ID] = housekeeping(Settings.from_env().housekeeping)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from life_overhead import EXAMPLE, PROJECT, _keep_logs, _rentals
+from life_overhead import EXAMPLE, PROJECT, rentals, running
 
 MODELS = 200
 WARM, RENEWED, WATCHED = 0, 1, 2
@@ -30,26 +30,14 @@ def run(models: int) -> dict[str, Any]:
     """Seconds of both periods and of both sides; the ratio is the worse of the two."""
     from evergreen.replay.bikes import Bikes
     from evergreen.stack.report import memory_mb
-    from evergreen.stack.stack import Stack
 
     with tempfile.TemporaryDirectory(prefix="evergreen-bench-") as scratch:
         folder = Path(scratch)
-        bikes = Bikes(_rentals(folder / "hour.csv"), months=3)
-        stack = Stack(
-            folder / "instance",
-            workspace=_workspace(folder / "workspace", models),
-            project=_project(folder / "project", models),
-            calendar_from="2100-01-01",
-        )
-        try:
-            with stack:
-                found = _live(stack, bikes, models)
-                memory = memory_mb(stack.state)
-        except BaseException:
-            _keep_logs(stack.instance.logs)
-            raise
-        finally:
-            stack.remove()
+        bikes = Bikes(rentals(folder / "hour.csv"), months=3)
+        workspace, project = _workspace(folder / "workspace", models), _project(folder / "project", models)
+        with running(folder, workspace, project) as stack:
+            found = _live(stack, bikes, models)
+            memory = memory_mb(stack.state)
     (watched, idle), (renewed, busy), fits = found[WATCHED], found[RENEWED], found["fits"]
     ratios = {"watched": watched / idle, "renewed": renewed / (busy + fits)}
     print(

@@ -17,6 +17,8 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import median
@@ -49,26 +51,13 @@ def run(data: Path | None = None) -> dict[str, Any]:
     """Medians over months: seconds of ours beyond the steps, of the peer, and their ratio; tells more on stderr."""
     from evergreen.replay.bikes import Bikes
     from evergreen.stack.report import memory_mb
-    from evergreen.stack.stack import Stack
 
     with tempfile.TemporaryDirectory(prefix="evergreen-bench-") as scratch:
         folder = Path(scratch)
-        bikes = Bikes(data or _rentals(folder / "hour.csv"), months=WARM_UP + MEASURED)
-        stack = Stack(
-            folder / "instance",
-            workspace=_workspace(folder / "workspace"),
-            project=_project(folder / "project"),
-            calendar_from="2100-01-01",
-        )
-        try:
-            with stack:
-                months = _live(stack, bikes)
-                memory = memory_mb(stack.state)
-        except BaseException:
-            _keep_logs(stack.instance.logs)
-            raise
-        finally:
-            stack.remove()
+        bikes = Bikes(data or rentals(folder / "hour.csv"), months=WARM_UP + MEASURED)
+        with running(folder, _workspace(folder / "workspace"), _project(folder / "project")) as stack:
+            months = _live(stack, bikes)
+            memory = memory_mb(stack.state)
     measured = months[WARM_UP:]
     overhead, noop = median(month.ours - month.steps for month in measured), median(month.noop for month in measured)
     plain = median(month.ours for month in measured) / noop
@@ -81,6 +70,22 @@ def run(data: Path | None = None) -> dict[str, Any]:
         "ratio": overhead / noop,
         "unit": "s",
     }
+
+
+@contextmanager
+def running(folder: Path, workspace: Path, project: Path) -> Iterator[Any]:
+    """A stack of its own whose calendars are quiet, removed afterwards; the logs of one that failed are kept."""
+    from evergreen.stack.stack import Stack
+
+    stack = Stack(folder / "instance", workspace=workspace, project=project, calendar_from="2100-01-01")
+    try:
+        with stack:
+            yield stack
+    except BaseException:
+        _keep_logs(stack.instance.logs)
+        raise
+    finally:
+        stack.remove()
 
 
 def _live(stack: Any, bikes: Any) -> list[Month]:
@@ -183,7 +188,7 @@ def _project(folder: Path) -> Path:
     return folder
 
 
-def _rentals(path: Path) -> Path:
+def rentals(path: Path) -> Path:
     """A year of hourly rentals, made up in the shape of the real file."""
     chance = random.Random(7)
     moment, end = HOURS
@@ -222,7 +227,7 @@ def _keep_logs(logs: Path) -> None:
     shutil.rmtree(kept, ignore_errors=True)
     if logs.is_dir():
         shutil.copytree(logs, kept)
-    _say(f"life_overhead failed; the stack's logs stand in {kept}")
+    _say(f"the benchmark failed; the stack's logs stand in {kept}")
 
 
 def _told(memory: dict[str, float]) -> str:

@@ -141,9 +141,7 @@ class Snapshot:
 
     def files(self) -> list[File]:
         """The data files, in no certain order."""
-        import pyarrow as pa
-
-        told = pa.table(self._delta.get_add_actions(flatten=True))
+        told = self._told()
         names = [
             name for name in ("min._commit", "max._commit", "num_records", "size_bytes") if name in told.column_names
         ]
@@ -154,27 +152,30 @@ class Snapshot:
 
     def span(self, column: str) -> tuple[datetime, datetime] | None:
         """Instants that enclose all values of a column, from the files' statistics; ``None`` without any."""
-        import pyarrow as pa
         import pyarrow.compute as pc
 
-        told = pa.table(self._delta.get_add_actions(flatten=True))
+        told = self._told()
         if f"min.{column}" not in told.column_names:
             return None
         least, greatest = pc.min(told[f"min.{column}"]).as_py(), pc.max(told[f"max.{column}"]).as_py()
         return None if least is None else (least, greatest + timedelta(milliseconds=1))  # they are cut to milliseconds
 
-    def tells_all_apart_by(self, *columns: str) -> bool:
-        """Whether every row has a value of each column, as the files' statistics tell, and a commit's number."""
-        import pyarrow as pa
+    def tells_all_apart_by(self, column: str) -> bool:
+        """Whether every row has a value of a column, as the files' statistics tell, and a commit's number."""
         import pyarrow.compute as pc
 
-        told = pa.table(self._delta.get_add_actions(flatten=True))
+        told, columns = self._told(), ("_commit", column)
         names = [f"min.{name}" for name in columns]
-        if not set(names) <= set(told.column_names):
+        if not set(names) <= set(told.column_names) or pc.min(told["min._commit"]).as_py() == 0:
             return False
-        numbered = "_commit" not in columns or pc.min(told["min._commit"]).as_py() != 0
         nulls = sum(pc.sum(told[f"null_count.{name}"]).as_py() or 0 for name in columns)
-        return numbered and not nulls and not any(told[name].null_count for name in names)
+        return not nulls and not any(told[name].null_count for name in names)
+
+    def _told(self) -> pa.Table:
+        """What the log tells of each data file, statistics among it."""
+        import pyarrow as pa
+
+        return pa.table(self._delta.get_add_actions(flatten=True))
 
     def commits(self, first: int, last: int) -> pa.Table:
         """All rows of some commits, both inclusive; number 0 stands for rows that carry none."""
@@ -182,7 +183,7 @@ class Snapshot:
         import pyarrow.compute as pc
 
         number = pc.field("_commit")
-        pruned: str | None = f'"_commit" >= {first} AND "_commit" <= {last}'
+        pruned: str | None = _commits(first, last)
         if not first:
             # Files from before there were numbers have no statistics of them, which deltalake takes for "no such row",
             # and so does pyarrow of the expression that it is given with them, even when it is asked for nulls.
@@ -209,7 +210,7 @@ class Snapshot:
         """
         from deltalake import WriterProperties
 
-        predicate = f'"_commit" >= {first} AND "_commit" <= {last}'
+        predicate = _commits(first, last)
         if not first:
             predicate = f'"_commit" IS NULL OR ({predicate})'
         self._write(
@@ -353,6 +354,10 @@ def of_rows(rows: pa.Table, *, whole: bool = False) -> list[Condition]:
 def between(least: datetime, greatest: datetime) -> list[Condition]:
     """What versions of these event times meet."""
     return [Condition("_event_time", ">=", least), Condition("_event_time", "<=", greatest)]
+
+
+def _commits(first: int, last: int) -> str:
+    return f'"_commit" >= {first} AND "_commit" <= {last}'
 
 
 def _files(where: Sequence[Condition], either: Sequence[Condition]) -> list[Any] | None:

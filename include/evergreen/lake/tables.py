@@ -134,8 +134,7 @@ class Table:
         Raises:
             NotReady: When there is no table yet.
         """
-        snapshot = self._load()
-        return {"_commit", column} <= set(snapshot.schema.names) and snapshot.tells_all_apart_by("_commit", column)
+        return self._load().tells_all_apart_by(column)
 
     def changes(self, since: int, version: int) -> pa.Table:
         """Event and known time of the row versions that were committed after one version, up to another.

@@ -126,9 +126,7 @@ class Upkeep:
     def due(self) -> list[Run]:
         """What is to be merged now; nothing where there is no table, or none whose rows carry their commit."""
         snapshot = self._load()
-        if snapshot is None or "_commit" not in snapshot.schema.names:
-            return []
-        return merges(runs(snapshot.files()))
+        return [] if snapshot is None else _due(snapshot)
 
     def merge(self) -> Merged:
         """Writes what is due anew as few files in the order of time, run by run, until nothing is.
@@ -139,10 +137,8 @@ class Upkeep:
         done, lost = Merged(0, False), 0
         while lost < _TRIES:
             snapshot = self._load()
-            if snapshot is None or "_commit" not in snapshot.schema.names:
-                return done
-            due = merges(runs(snapshot.files()))
-            if not due:
+            due = [] if snapshot is None else _due(snapshot)
+            if snapshot is None or not due:
                 return done
             run = due[0]
             rows = snapshot.commits(run.first, run.last)
@@ -189,7 +185,7 @@ class Upkeep:
         Raises:
             delta.Conflict: When others were quicker each time; what is left is done next time.
         """
-        for last in (*[False] * (_TRIES - 1), True):
+        for _ in range(_TRIES):
             snapshot = self._load()
             if snapshot is None:
                 return Unused(0, 0, 0)
@@ -202,13 +198,12 @@ class Upkeep:
                     snapshot.remove_unused(files_kept)
                 if entries > LOG_ENTRIES:
                     snapshot.clean_log(keep)
-            except delta.Conflict:
-                if last:
-                    raise
+            except delta.Conflict as conflict:
+                last = conflict
                 continue
             fault_point("upkeep.clean:after")
             return Unused(len(sizes), sum(sizes), max(0, entries - len(self._log())))
-        raise AssertionError("not reached")
+        raise last
 
     def _load(self) -> delta.Snapshot | None:
         return delta.load(self._root, self._path)
@@ -226,6 +221,10 @@ class Upkeep:
         filesystem = self._root.arrow_filesystem(self._path)
         found = filesystem.get_file_info(fs.FileSelector("_delta_log", allow_not_found=True))
         return [each.path for each in found if each.path.endswith(".json")]
+
+
+def _due(snapshot: delta.Snapshot) -> list[Run]:
+    return merges(runs(snapshot.files())) if "_commit" in snapshot.schema.names else []
 
 
 def _sorted(rows: pa.Table) -> pa.Table:

@@ -148,10 +148,10 @@ def expire(lake: Lake, store: Store, *, now: datetime, keep: timedelta, dry_run:
     for folder, before, spared in parts:
         for blob in expired(lake.blobs.entries(folder), before, spared):
             _remove(lake, folder, blob, kept, dry_run=dry_run)
-    theirs = {path_of(each.bundle) for each in spent if each.bundle is not None}
-    theirs &= {path_of(digest) for digest in trainings.spent_bundles(long_ago)}
+    theirs = {each.bundle for each in spent if each.bundle is not None} - trainings.bundles(long_ago)
+    gone = {path_of(digest) for digest in theirs}
     for blob in bundles:
-        if blob.path in theirs and blob.modified < long_ago:
+        if blob.path in gone and blob.modified < long_ago:
             _remove(lake, "bundles", blob, kept, dry_run=dry_run)
     for folder in _FOLDERS:
         for blob in lake.blobs.entries(folder):

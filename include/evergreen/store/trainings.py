@@ -170,28 +170,22 @@ class Trainings:
 
     def sets(self, since: datetime) -> set[str]:
         """Paths of the training sets of all versions, and of all trainings since an instant."""
-        query = select(trainings.c.inputs["training_set"].as_string()).where(_counts(since))
-        with self._store.transaction() as connection:
-            return {path for path in connection.scalars(query) if path is not None}
+        return self._that_count(trainings.c.inputs["training_set"].as_string(), since)
 
-    def spent_bundles(self, before: datetime) -> set[str]:
-        """Digests of the bundles of :meth:`unadopted` trainings alone."""
+    def bundles(self, since: datetime) -> set[str]:
+        """Digests of the bundles of the same."""
+        return self._that_count(trainings.c.bundle, since)
+
+    def _that_count(self, column: ColumnElement[Any], since: datetime) -> set[str]:
+        """Values of a column, of the trainings of which a version was made or may still be."""
+        counts = or_(trainings.c.adopted_version.is_not(None), trainings.c.created_at >= since)
         with self._store.transaction() as connection:
-            spent, kept = (
-                set(connection.scalars(select(trainings.c.bundle).where(trainings.c.bundle.is_not(None), which)))
-                for which in (~_counts(before), _counts(before))
-            )
-        return spent - kept
+            return set(connection.scalars(select(column).where(counts, column.is_not(None))))
 
     def _where(self, *where: ColumnElement[bool]) -> list[Training]:
         query = select(trainings).where(*where).order_by(trainings.c.created_at, trainings.c.training_id)
         with self._store.transaction() as connection:
             return [Training(**row._mapping) for row in connection.execute(query)]
-
-
-def _counts(since: datetime) -> ColumnElement[bool]:
-    """Whether a version was made of a training, or may still be."""
-    return or_(trainings.c.adopted_version.is_not(None), trainings.c.created_at >= since)
 
 
 def _next_version(model: str) -> ScalarSelect[int]:

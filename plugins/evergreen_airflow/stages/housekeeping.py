@@ -10,6 +10,7 @@ from evergreen.errors import UserError
 from evergreen_airflow.operators.housekeeping import HousekeepingOperator
 from evergreen_airflow.stages.frame import MAX_RETRY_DELAY, RETRIES, RETRY_DELAY
 
+DAG_ID = "evergreen.housekeeping"
 DOC = """Keeps tables fast and the lake small; safe beside everything that runs, and after a kill at any point.
 
 - Small files of tables are merged into few, in the order of time; every version reads as before.
@@ -34,7 +35,7 @@ def housekeeping(cron: str) -> DAG:
         rule = f"must be a cron expression or empty: {error}"
         raise UserError("EVERGREEN_HOUSEKEEPING", rule, value=cron) from None
     dag = DAG(
-        "evergreen.housekeeping",
+        DAG_ID,
         description="Merged files, and the end of what nothing refers to any more",
         doc_md=DOC,
         tags={"evergreen", "housekeeping"},
