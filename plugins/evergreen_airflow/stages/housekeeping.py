@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 from airflow.sdk import DAG, CronTriggerTimetable, Param
 
 from evergreen.errors import UserError
+from evergreen.spec.base import At
+from evergreen.spec.cron import parse_cron
 from evergreen_airflow.operators.housekeeping import HousekeepingOperator
 from evergreen_airflow.stages.frame import MAX_RETRY_DELAY, RETRIES, RETRY_DELAY
 
@@ -30,10 +32,10 @@ def housekeeping(cron: str) -> DAG:
         UserError: When it is no cron expression.
     """
     try:
-        schedule = CronTriggerTimetable(cron, timezone="UTC") if cron.strip() else None
-    except Exception as error:
-        rule = f"must be a cron expression or empty: {error}"
-        raise UserError("EVERGREEN_HOUSEKEEPING", rule, value=cron) from None
+        schedule = CronTriggerTimetable(parse_cron(cron).text, timezone="UTC") if cron.strip() else None
+    except At as error:
+        remedy = f"{error.remedy} Empty is for by hand only."
+        raise UserError("EVERGREEN_HOUSEKEEPING", str(error), value=cron, remedy=remedy) from None
     dag = DAG(
         DAG_ID,
         description="Merged files, and the end of what nothing refers to any more",

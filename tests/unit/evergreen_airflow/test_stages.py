@@ -254,3 +254,17 @@ def test_models_of_a_fleet_share_their_datasets_asset(bikes: Workspace) -> None:
     copies: list[Model] = [bikes.models["bike_demand"].model_copy(update={"name": f"copy_{n}"}) for n in range(2)]
     conditions = [rung_by(monitor(each, bikes.datasets, bikes.views)) for each in copies]
     assert conditions[0].objects[0] is conditions[1].objects[0]
+
+
+def test_housekeeping_has_a_calendar_or_none_and_a_bad_one_is_named() -> None:
+    from airflow.sdk import CronTriggerTimetable
+
+    from evergreen.errors import UserError
+    from evergreen_airflow.stages.housekeeping import housekeeping
+
+    assert isinstance(housekeeping("17 2 * * *").schedule, CronTriggerTimetable)
+    assert housekeeping(" ").schedule is None
+    with pytest.raises(
+        UserError, match=r"EVERGREEN_HOUSEKEEPING must be a cron expression of five fields.* Empty is for by hand only"
+    ):
+        housekeeping("every night")
