@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from evergreen.errors import DataError
 from evergreen.features import columns, transforms
+from evergreen.lake.spill import Spill
 from evergreen.spec.feature_view import FeatureView
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.dataset as ds
 
 log = logging.getLogger(__name__)
 
@@ -49,8 +52,59 @@ def run(view: FeatureView, root: Path, tables: dict[str, pa.Table], start: datet
     return check(view, made, start, end)
 
 
+def is_streamable(view: FeatureView) -> bool:
+    """Whether a view's rows can be computed from files: SQL, not a function that wants frames."""
+    return transforms.is_sql(view)
+
+
+def run_streamed(
+    view: FeatureView, root: Path, tables: Mapping[str, ds.Dataset], start: datetime, end: datetime, folder: Path
+) -> Iterator[pa.Table]:
+    """:func:`run` of more rows than memory holds; all are checked before the first is given.
+
+    Args:
+        view: As for :func:`run`, like ``root``, ``start`` and ``end``; it is SQL.
+        tables: As for :func:`run`, in files.
+        folder: For rows that memory does not hold.
+
+    Raises:
+        DataError: As :func:`run`.
+    """
+    from evergreen.ingest.doubles import Doubles
+    from evergreen.lake.duck import stream_sql
+
+    text, place, keys = transforms.sql(view, root), transforms.place(view), [*view.entity, view.timestamp]
+    made, doubles = Spill(folder / "made"), Doubles(keys, "reject", None)
+    params = {"start": start, "end": end, "as_of": end}
+    for rows in stream_sql(text, tables, params, place=place, folder=folder):
+        checked = _checked(view, rows, start, end, tell=made.schema is None)
+        made.add(checked)
+        doubles.add(checked)
+    doubled = doubles.find(made.tables)
+    if doubled is not None:
+        _unique(_picked(made.tables(keys), doubled), keys, place)
+    return made.tables()
+
+
+def _picked(tables: Iterable[pa.Table], mask: Any) -> pa.Table:
+    import pyarrow as pa
+
+    parts, at = [], 0
+    for rows in tables:
+        parts.append(rows.filter(pa.array(mask[at : at + rows.num_rows])))
+        at += rows.num_rows
+    return pa.concat_tables(parts)
+
+
 def check(view: FeatureView, made: pa.Table, start: datetime, end: datetime) -> pa.Table:
     """What a transform gave, in the declared columns and types; see :func:`run`."""
+    checked = _checked(view, made, start, end, tell=True)
+    _unique(checked, [*view.entity, view.timestamp], transforms.place(view))
+    return checked
+
+
+def _checked(view: FeatureView, made: pa.Table, start: datetime, end: datetime, *, tell: bool) -> pa.Table:
+    """Rows that a transform gave, checked one by one; ``tell`` logs what it gave beside."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -61,7 +115,7 @@ def check(view: FeatureView, made: pa.Table, start: datetime, end: datetime) -> 
     wanted = [*keys, *view.outputs]
     transforms.require(view, made, wanted)
     surplus = sorted(set(made.column_names) - {*wanted, KNOWN_AT})
-    if surplus:
+    if surplus and tell:
         log.warning("%s gave columns that %s does not declare, left out: %s", place, view.name, ", ".join(surplus))
     fields = {name: made[name] for name in wanted}
     for name, feature in view.outputs.items():
@@ -72,7 +126,6 @@ def check(view: FeatureView, made: pa.Table, start: datetime, end: datetime) -> 
     result = pa.table(fields)
     _not_null(result, keys, place)
     _within(result, view.timestamp, end, place)
-    _unique(result, keys, place)
     given = KNOWN_AT in made.column_names
     if given:
         known = columns.instants(made[KNOWN_AT], f"{place} column {KNOWN_AT}")

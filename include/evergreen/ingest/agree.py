@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from evergreen.errors import DataError, shorten
 from evergreen.ingest.cast import cast
 from evergreen.ingest.exact import FLOAT_HOLDS
-from evergreen.ingest.normalise import is_empty, plain
+from evergreen.ingest.normalise import digits, is_empty, is_whole, plain
 from evergreen.spec.base import DType
 
 if TYPE_CHECKING:
@@ -17,34 +18,73 @@ if TYPE_CHECKING:
 _BESIDE = "with the other columns that are needed"
 
 
-def agree(parts: Sequence[tuple[str, Any]], name: str, timezone: str, *, whole: bool) -> list[Any]:
-    """Brings the parts of a column to one type without losing a digit.
+@dataclass(frozen=True)
+class Look:
+    """What the files that come first have in a column, or those that come next.
 
-    Args:
-        parts: The name of the first file of each batch, and its column, after ``normalise.plain``.
-        name: The column.
-        timezone: Of dates that meet instants.
-        whole: Whether the files have nothing but whole numbers there, so that texts among them are digits.
+    Attributes:
+        file: Name of the first of them.
+        kind: Its type, after ``normalise.plain``.
+        is_empty: Whether it has no value.
+        is_whole: Whether the files' own type has whole numbers only.
+        is_decimal: Whether it is one of decimals.
+        fits: Number types that hold all values.
+    """
+
+    file: str
+    kind: pa.DataType
+    is_empty: bool
+    is_whole: bool
+    is_decimal: bool
+    fits: frozenset[pa.DataType]
+
+    @classmethod
+    def at(cls, file: str, column: Any, values: Any, timezone: str) -> Look:
+        """Looks at a column of the files and at its values after ``normalise.plain``."""
+        import pyarrow as pa
+
+        numbers = (pa.float64(), pa.int64()) if values.type in (pa.float64(), pa.int64()) else ()
+        fits = frozenset(kind for kind in numbers if _convert(values, kind, timezone) is not None)
+        is_decimal = pa.types.is_decimal(column.type)
+        return cls(file, values.type, is_empty(values), is_whole(column.type), is_decimal, fits)
+
+
+def agree(looks: Sequence[Look], name: str) -> pa.DataType | None:
+    """The type of a column that loses no digit of it; ``None`` for one without any value.
 
     Raises:
-        DataError: They are of types that only a person can join.
+        DataError: Its parts are of types that only a person can join.
+    """
+    full = list(dict.fromkeys(look for look in looks if not look.is_empty))
+    if not full:
+        return None
+    for target in _targets(full):
+        if all(target in look.fits for look in full) or not _is_number(target):
+            return target
+    first, other = full[0], next(each for each in full if each.kind != full[0].kind)
+    raise DataError(
+        other.file, f"must have the same type as {first.file} in column {name}, which is {first.kind} there",
+        value=str(other.kind),
+        remedy=f"Declare `{name}: string`, or the type that is meant, under columns, {_BESIDE}.",
+    )  # fmt: skip
+
+
+def bring(column: Any, values: Any, target: pa.DataType | None, timezone: str) -> Any:
+    """A column of the files in the type that :func:`agree` found.
+
+    Args:
+        column: Of the files.
+        values: It after ``normalise.plain``.
+        target: The type.
+        timezone: Of dates that become instants.
     """
     import pyarrow as pa
 
-    full = [(file, column) for file, column in parts if not is_empty(column)]
-    if not full:
-        return [pa.nulls(len(column)) for _, column in parts]
-    for target in _targets([column.type for _, column in full], whole=whole):
-        converted = [_convert(column, target, timezone) for _, column in full]
-        if all(each is not None for each in converted):
-            values = iter(converted)
-            return [pa.nulls(len(column), target) if is_empty(column) else next(values) for _, column in parts]
-    first, other = full[0], next(each for each in full if each[1].type != full[0][1].type)
-    raise DataError(
-        other[0], f"must have the same type as {first[0]} in column {name}, which is {first[1].type} there",
-        value=str(other[1].type),
-        remedy=f"Declare `{name}: string`, or the type that is meant, under columns, {_BESIDE}.",
-    )  # fmt: skip
+    if target is None or is_empty(values):
+        return pa.nulls(len(values), target or pa.null())
+    if pa.types.is_string(target) and pa.types.is_decimal(column.type):
+        return digits(column)
+    return _convert(values, target, timezone)
 
 
 def conform(
@@ -84,20 +124,27 @@ def arrow_type(kind: DType) -> pa.DataType:
     return types[kind]
 
 
-def _targets(kinds: Sequence[pa.DataType], *, whole: bool) -> list[pa.DataType]:
+def _targets(looks: Sequence[Look]) -> list[pa.DataType]:
     """Types that may hold them all, best first."""
     import pyarrow as pa
 
-    distinct = list(dict.fromkeys(kinds))
+    distinct = list(dict.fromkeys(look.kind for look in looks))
     if len(distinct) == 1:
         return distinct
-    if whole:
+    if all(look.is_whole for look in looks):
         return [pa.string()]
-    numbers = [each for each in distinct if pa.types.is_int64(each) or pa.types.is_float64(each)]
-    if len(numbers) == len(distinct):
+    if all(_is_number(kind) for kind in distinct):
         return [pa.float64(), pa.int64()]
+    if all(look.is_decimal for look in looks):
+        return [pa.string()]
     times = [each for each in distinct if pa.types.is_date32(each) or pa.types.is_timestamp(each)]
     return [arrow_type("timestamp")] if len(times) == len(distinct) else []
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    import pyarrow as pa
+
+    return kind in (pa.float64(), pa.int64())
 
 
 def _convert(column: Any, target: pa.DataType, timezone: str) -> Any:
@@ -118,7 +165,7 @@ def _convert(column: Any, target: pa.DataType, timezone: str) -> Any:
         column = pc.if_else(pc.is_nan(column), pa.scalar(None, kind), column)
     size = pc.max(pc.abs(column)).as_py() if is_.is_float64(kind) else 0
     try:
-        return column.cast(target) if size < FLOAT_HOLDS else None
+        return column.cast(target) if (size or 0) < FLOAT_HOLDS else None
     except pa.ArrowInvalid:  # a digit would be lost
         return None
 

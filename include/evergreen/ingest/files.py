@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from evergreen.errors import DataError, EvergreenError, NotReady, TransientError
 
@@ -99,18 +100,47 @@ def fingerprint_of(fs: Any, files: list[SourceFile]) -> str:
     return total.hexdigest()
 
 
-def read_bytes(fs: Any, file: SourceFile) -> bytes:
-    """The whole content of a file.
+@contextmanager
+def opened(fs: Any, file: SourceFile) -> Iterator[IO[bytes]]:
+    """The content of a file, as a stream that can seek.
 
     Raises:
         TransientError: The file system did not answer, or the file vanished or changed size while it was read.
         DataError: It may not be read.
     """
     with _readable(file):
-        content: bytes = fs.cat_file(file.path)
-    if len(content) != file.size:
-        raise TransientError(f"{file.name} changed while it was read ({file.size} bytes, then {len(content)})")
-    return content
+        stream = fs.open(file.path, "rb")
+    with stream:
+        yield cast("IO[bytes]", _Watched(file, stream))
+
+
+class _Watched(io.RawIOBase):
+    """A stream whose faults are told as ours, and which ends where the file ended when it was found."""
+
+    def __init__(self, file: SourceFile, stream: IO[bytes]) -> None:
+        self._file, self._stream = file, stream
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        with _readable(self._file):
+            content = self._stream.read(size)
+            at = self._stream.tell()
+        if (size and not content and at != self._file.size) or at > self._file.size:
+            raise TransientError(
+                f"{self._file.name} changed while it was read ({self._file.size} bytes, then {at} or more)"
+            )
+        return content
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._stream.seek(offset, whence)  # zipfile tries whether it can
+
+    def tell(self) -> int:
+        return self._stream.tell()
 
 
 def file_system(landing: str) -> Any:

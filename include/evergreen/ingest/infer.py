@@ -18,40 +18,47 @@ _SAMPLE_ROWS = 2000
 _BOOL = r"\s*(?i:true|false)\s*"
 
 
-def infer(raw: pa.Table, nulls: Nulls, published: Mapping[str, DType]) -> dict[str, DType | None]:
+class Inference:
     """The narrowest type that holds every value of each text column without loss.
 
     A column is tried as what the published table has it, then as int, float, bool, date and timestamp; else it stays
     text. ``yes``, ``0`` and the like mean a truth value only where one is declared.
 
     Args:
-        raw: Text columns.
-        nulls: Texts that mean no value.
         published: Types of the published table's columns of these names.
-
-    Returns:
-        A type by column; ``None`` for one without any value, which fits every type and decides none.
     """
-    names = raw.column_names
-    orders = {name: [*dict.fromkeys([*_known(published.get(name)), *_ORDER])] for name in names}
-    sampled = _holds(raw.slice(0, _SAMPLE_ROWS), orders, nulls)
-    found: dict[str, DType | None] = {}
-    left = {name: _those(kinds, sampled[name]) for name, kinds in orders.items()}
-    while left:
-        holds = _holds(raw, {name: kinds[:1] for name, kinds in left.items()}, nulls)
-        for name, kinds in list(left.items()):
-            held = holds[name]
+
+    def __init__(self, published: Mapping[str, DType]) -> None:
+        self._published = published
+        self._left: dict[str, list[DType]] = {}
+        self._valued: set[str] = set()
+
+    def add(self, raw: pa.Table, nulls: Nulls) -> None:
+        """Looks at the rows that come next.
+
+        Args:
+            raw: Text columns.
+            nulls: Texts that mean no value.
+        """
+        for name in raw.column_names:
+            self._left.setdefault(name, [*dict.fromkeys([*_known(self._published.get(name)), *_ORDER])])
+        asked = {name: self._left[name] for name in raw.column_names}
+        sampled = _holds(raw.slice(0, _SAMPLE_ROWS), asked, nulls)
+        asked = {name: _those(kinds, sampled[name]) for name, kinds in asked.items()}
+        for name, held in _holds(raw, asked, nulls).items():
             if held is None:
-                found[name] = None
-            elif not kinds:
-                found[name] = "string"
-            elif kinds[0] in held and (kinds[0] != "float" or _is_exact(raw, name, nulls)):
-                found[name] = kinds[0]
-            else:
-                left[name] = kinds[1:]
                 continue
-            del left[name]
-    return {name: found[name] for name in names}
+            kinds = _those(asked[name], held)
+            if "float" in kinds and "int" not in held and not _is_exact(raw, name, nulls):
+                kinds.remove("float")
+            self._left[name] = kinds
+            self._valued.add(name)
+
+    @property
+    def found(self) -> dict[str, DType | None]:
+        """A type by column; ``None`` for one without any value, which fits every type and decides none."""
+        best: dict[str, DType] = {name: next(iter(kinds), "string") for name, kinds in self._left.items()}
+        return {name: kind if name in self._valued else None for name, kind in best.items()}
 
 
 def _those(kinds: list[DType], held: set[DType] | None) -> list[DType]:

@@ -12,13 +12,15 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from evergreen.ingest.doubles import find_doubles
-from evergreen.ingest.load import Raw
+from evergreen.ingest.load import Landed
 from evergreen.ingest.quarantine import Reject, rows_as_json
 from evergreen.ingest.selected import Selected
 from evergreen.ingest.timeline import NONE, Interval, ticks, ticks_of
+from evergreen.ingest.typed import Fault
 from evergreen.ingest.zone import to_local
 from evergreen.store.seen_rows import DayState, SeenRows, SeenRun
 
@@ -37,7 +39,7 @@ _TIMELESS = date.min.toordinal() - _EPOCH
 
 @dataclass(frozen=True)
 class Pool:
-    """All rows of a shared source, and when they happened.
+    """Rows of a shared source, and when they happened.
 
     Attributes:
         selected: Rows after ``select``.
@@ -45,7 +47,6 @@ class Pool:
             such row.
         early: Number and reject of each record that never got that far.
         early_times: As ``times``.
-        raw: What the files hold.
         interval: What the run takes.
     """
 
@@ -53,8 +54,29 @@ class Pool:
     times: Any
     early: Sequence[tuple[int, Reject]]
     early_times: Any
-    raw: Raw
     interval: Interval
+
+
+def merged(pools: Sequence[Pool]) -> Pool:
+    """At least one pool as one; rows that follow each other."""
+    import numpy as np
+    import pyarrow as pa
+
+    parts = [pool.selected for pool in pools]
+    rows = pa.concat_tables([part.rows for part in parts], promote_options="permissive")
+    numbers = None if parts[0].numbers is None else np.concatenate([part.numbers for part in parts])
+    faults: dict[int, list[Fault]] = {}
+    at = 0
+    for part in parts:
+        faults |= {at + index: found for index, found in part.faults.items()}
+        at += part.rows.num_rows
+    return Pool(
+        Selected(rows, numbers, faults),
+        np.concatenate([pool.times for pool in pools]),
+        [each for pool in pools for each in pool.early],
+        np.concatenate([pool.early_times for pool in pools]),
+        pools[0].interval,
+    )
 
 
 class LateRows:
@@ -78,36 +100,92 @@ class LateRows:
         self._seen, self._dataset, self._as_of = SeenRows(store), dataset, as_of
         self._table, self._quarantine, self._published = table, quarantine, frozenset(published)
         self._definition = _definition(dataset)
+        self.begin()
 
-    def find(self, pool: Pool) -> tuple[Any, Any]:
+    def begin(self) -> None:
+        """Forgets what was noted: the rows are gone through again."""
+        self._states: dict[date, DayState] = {}
+        self._unsettled: set[date] = set()
+        self._is_asked = False
+
+    @cached_property
+    def _mine(self) -> Mapping[date, frozenset[int]]:
+        """What this run found before."""
+        runs = self._seen.runs(self._dataset.name)
+        return next((run.late for run in runs if run.as_of == self._as_of), {})
+
+    @cached_property
+    def _runs(self) -> list[SeenRun]:
+        return [run for run in self._seen.runs(self._dataset.name) if run.as_of in self._published]
+
+    @cached_property
+    def _before(self) -> Mapping[date, DayState]:
+        return self._seen.days(self._dataset.name)
+
+    @property
+    def _changed(self) -> set[date]:
+        """Days on which anything is new, or was when this run looked before."""
+        return {day for day, state in self._states.items() if self._before.get(day) != state} | set(self._mine)
+
+    def note(self, pool: Pool) -> None:
+        """Counts the rows that come next; all are noted before anything is found."""
+        rows, records = self._placed(pool)
+        for day, state in self._states_of(pool, rows, records).items():
+            known = self._states.get(day, DayState(0, 0, self._definition))
+            digest = (known.digest + state.digest) % 2**63
+            self._states[day] = DayState(known.n_rows + state.n_rows, digest, self._definition)
+        self._unsettled |= rows.unsettled | records.unsettled
+        self._is_asked |= rows.is_any_late or records.is_any_late
+
+    def is_asking(self) -> bool:
+        """Whether rows may have come too late, so that they must be looked at."""
+        return self._is_asked and bool(self._changed)
+
+    def narrowed(self, pool: Pool) -> Pool:
+        """Those of some rows that may have come too late."""
+        rows, records = self._placed(pool)
+        asked = _where(rows.asked(self._changed), len(pool.times))
+        early = records.asked(self._changed)
+        return Pool(
+            pool.selected.take(asked),
+            pool.times[asked],
+            [pool.early[index] for index in early.tolist()],
+            pool.early_times[early],
+            pool.interval,
+        )
+
+    def find(self, pool: Pool | None, interval: Interval, landed: Landed) -> tuple[Any, Any]:
         """Masks over ``pool.selected`` and ``pool.early`` of the rows that this run sets aside as too late.
 
         Rows without any event time are among them: each belongs to the first run that sees it.
+
+        Args:
+            pool: All rows that :meth:`narrowed` gave; ``None`` when there was nothing to ask.
+            interval: What the run takes.
+            landed: The files.
         """
-        name = self._dataset.name
-        runs = self._seen.runs(name)
-        mine = next((run.late for run in runs if run.as_of == self._as_of), {})
-        runs = [run for run in runs if run.as_of in self._published]
-        before = self._seen.days(name)
-        rows = _Rows(pool.times, self._dataset.timezone, pool.interval, runs)
-        records = _Rows(pool.early_times, self._dataset.timezone, pool.interval, runs)
-        states = self._states(pool, rows, records)
-        changed = {day for day, state in states.items() if before.get(day) != state} | set(mine)
-        found = self._late_rows(pool, rows.asked(changed), mine, runs)
-        found_records = self._late_records(pool, records.asked(changed), mine)
+        found = [] if pool is None else self._late_rows(pool, landed)
+        found_records = [] if pool is None else self._late_records(pool)
         late: dict[date, set[int]] = {}
         for each in (*found, *found_records):
             late.setdefault(each.day, set()).add(each.digest)
-        floor = None if pool.interval.first_load else _moment(pool.interval.floor_ticks)
+        floor = None if interval.first_load else _moment(interval.floor_ticks)
         hashes = {day: frozenset(digests) for day, digests in late.items()}
-        run = SeenRun(self._as_of, floor, pool.interval.end, self._definition, hashes)
-        last = _day_of(ticks(pool.interval.end), self._dataset.timezone)
-        unsettled = rows.unsettled | records.unsettled
-        noted = {day: states[day] for day in changed & set(states) if day < last and day not in unsettled}
-        own = self._seen.answer(name, run, noted)
+        run = SeenRun(self._as_of, floor, interval.end, self._definition, hashes)
+        last = _day_of(ticks(interval.end), self._dataset.timezone)
+        changed = self._changed & set(self._states)
+        noted = {day: self._states[day] for day in changed if day < last and day not in self._unsettled}
+        own = self._seen.answer(self._dataset.name, run, noted)
+        if pool is None:
+            return None, None
         return _mask(found, own, len(pool.times)), _mask(found_records, own, len(pool.early))
 
-    def _states(self, pool: Pool, rows: _Rows, records: _Rows) -> dict[date, DayState]:
+    def _placed(self, pool: Pool) -> tuple[_Rows, _Rows]:
+        zone = self._dataset.timezone
+        rows = _Rows(pool.times, zone, pool.interval, self._runs)
+        return rows, _Rows(pool.early_times, zone, pool.interval, self._runs)
+
+    def _states_of(self, pool: Pool, rows: _Rows, records: _Rows) -> dict[date, DayState]:
         """Count and digest of the rows of each day before the run's end."""
         import pyarrow as pa
 
@@ -128,42 +206,42 @@ class LateRows:
                 sums[day] = count + 1, (digest + (_hash(reject.row) & (2**63 - 1))) % 2**63
         return {_date(day): DayState(count, digest, self._definition) for day, (count, digest) in sums.items()}
 
-    def _late_rows(
-        self, pool: Pool, asked: Any, mine: Mapping[date, frozenset[int]], runs: Sequence[SeenRun]
-    ) -> list[_Found]:
+    def _late_rows(self, pool: Pool, landed: Landed) -> list[_Found]:
         """Rows that neither table nor quarantine has, and such as this run found before."""
         import numpy as np
 
-        if not len(asked):
+        part, times, count = pool.selected, pool.times, len(pool.times)
+        if not count:
             return []
-        part, times = pool.selected.take(_where(asked, len(pool.times))), pool.times[asked]
-        fine = np.flatnonzero(_where(list(part.faults), len(asked), keep=False))
+        fine = np.flatnonzero(_where(list(part.faults), count, keep=False))
         rows = part.without_faults().rows
-        old = np.zeros(len(asked), dtype=bool)
-        old[fine] = self._is_published(rows, times[fine], runs)
+        old = np.zeros(count, dtype=bool)
+        old[fine] = self._is_published(rows, times[fine], self._runs)
         if self._dataset.dedupe != "reject":
             old[fine] |= find_doubles(rows, self._dataset.identity, self._dataset.dedupe, self._dataset.known_at)
         days = _days(times, self._dataset.timezone)
-        looked_at = np.flatnonzero(~old | np.isin(days, [_number(day) for day in mine]))
+        looked_at = np.flatnonzero(~old | np.isin(days, [_number(day) for day in self._mine]))
         texts = rows_as_json(part.rows, looked_at.tolist())
-        raw = texts if part.numbers is None else pool.raw.as_json(part.numbers[looked_at])
+        raw = texts if part.numbers is None else landed.as_json(part.numbers[looked_at])
         aside = self._set_aside() if len(looked_at) else frozenset()
         found = []
         for at, text, own in zip(looked_at.tolist(), raw, texts, strict=True):
             day, digest = _date(int(days[at])), _hash(text)
-            if (not old[at] and text not in aside and own not in aside) or digest in mine.get(day, ()):
-                found.append(_Found(day, digest, int(asked[at])))
+            if (not old[at] and text not in aside and own not in aside) or digest in self._mine.get(day, ()):
+                found.append(_Found(day, digest, at))
         return found
 
-    def _late_records(self, pool: Pool, asked: Any, mine: Mapping[date, frozenset[int]]) -> list[_Found]:
+    def _late_records(self, pool: Pool) -> list[_Found]:
         """Broken records that the quarantine does not have, and such as this run found before."""
-        aside = self._set_aside() if len(asked) else frozenset()
-        days = _days(pool.early_times[asked], self._dataset.timezone).tolist() if len(asked) else []
+        if not pool.early:
+            return []
+        aside = self._set_aside()
+        days = _days(pool.early_times, self._dataset.timezone).tolist()
         found = []
-        for at, day in zip(asked.tolist(), map(_date, days), strict=True):
+        for at, day in enumerate(map(_date, days)):
             text = pool.early[at][1].row
             digest = _hash(text)
-            if text not in aside or digest in mine.get(day, ()):
+            if text not in aside or digest in self._mine.get(day, ()):
                 found.append(_Found(day, digest, at))
         return found
 
@@ -220,6 +298,11 @@ class _Rows:
         answered = timeless | _covered(times, runs)
         self._late = below & answered
         self.unsettled = {_date(day) for day in np.unique(self.days[below & ~answered]).tolist()}
+
+    @property
+    def is_any_late(self) -> bool:
+        """Whether any is too late for this run and was there for an earlier one."""
+        return bool(self._late.any())
 
     def asked(self, days: Collection[date]) -> Any:
         """Indices of the rows of some days that are too late for this run and were there for an earlier one."""

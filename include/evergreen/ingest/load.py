@@ -1,18 +1,19 @@
-"""All files of a run as one table of raw rows, each with its place."""
+"""The files of a run as raw rows, each with its place; a portion at a time, whatever their size."""
 
 from __future__ import annotations
 
+import io
 import json
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from evergreen.errors import DataError, NotReady, TransientError
 from evergreen.ingest import csvfile, parquetfile
 from evergreen.ingest.archive import unpack
-from evergreen.ingest.files import Skipped, SourceFile, file_system, fingerprint_of, locate, read_bytes
+from evergreen.ingest.files import Skipped, SourceFile, file_system, fingerprint_of, locate, opened
 from evergreen.ingest.normalise import narrow_decimals
 from evergreen.ingest.quarantine import Reject, rows_as_json
 
@@ -25,16 +26,85 @@ log = logging.getLogger(__name__)
 
 ROW = "__row"
 """Number of a raw row among all records of all files of the run, from 0."""
+PORTION = 32 * 2**20
+"""Bytes, as Arrow holds them, of raw rows that are gone through at once."""
+PARQUET_ROWS = 1 << 16
+"""Rows of a Parquet file that are read at once."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """A file, or a member of an archive: which row numbers are its own and where its lines start."""
+    """Records of one file, or of one member of an archive, that follow each other.
+
+    Attributes:
+        name: Of the file.
+        file: Its number among the run's files.
+        first: Number of the first record among all of the run.
+        count: How many there are.
+        sheet: Knows their lines; ``None`` where there are none.
+    """
 
     name: str
+    file: int
     first: int
     count: int
-    sheet: csvfile.Sheet | None
+    sheet: csvfile.Lines | None
+
+
+class Places:
+    """Where rows stand, by their numbers."""
+
+    def __init__(self) -> None:
+        self._parts: list[Part] = []
+
+    def add(self, part: Part) -> None:
+        """The records that come next."""
+        self._parts.append(part)
+
+    @property
+    def count(self) -> int:
+        """All records so far."""
+        return sum(part.count for part in self._parts)
+
+    @property
+    def summary(self) -> str:
+        """The file's name, or how many there are and the first one's."""
+        names = {part.file: part.name for part in self._parts}
+        return names[0] if len(names) == 1 else f"{len(names)} files: {names[0]}, …"
+
+    def files_of(self, numbers: Any) -> Any:
+        """Of each row number the number of its file, as numpy."""
+        import numpy as np
+
+        return np.array([part.file for part in self._parts])[self._parts_of(numbers)]
+
+    def place_of(self, row: int) -> tuple[str, int | None]:
+        """File and line (``None`` in Parquet) of a row number."""
+        part = next(each for each in reversed(self._parts) if each.first <= row)
+        return part.name, None if part.sheet is None else int(part.sheet.of(row - part.first))
+
+    def columns(self, numbers: Any, rows: int) -> tuple[pa.Array, pa.Array]:
+        """Files and lines of many row numbers (``None``: rows without trace) as Arrow columns."""
+        import numpy as np
+        import pyarrow as pa
+
+        if numbers is None:
+            return pa.array([self.summary] * rows, type=pa.string()), pa.nulls(rows, pa.int64())
+        if not self._parts:
+            return pa.nulls(rows, pa.string()), pa.nulls(rows, pa.int64())
+        of = self._parts_of(numbers)
+        lines = np.zeros(rows, dtype="int64")
+        for index in np.unique(of).tolist():
+            part, mask = self._parts[index], of == index
+            if part.sheet is not None:
+                lines[mask] = part.sheet.of(numbers[mask] - part.first)
+        names = pa.DictionaryArray.from_arrays(pa.array(of, type=pa.int32()), [part.name for part in self._parts])
+        return names.cast(pa.string()), pa.array(lines, mask=lines == 0)
+
+    def _parts_of(self, numbers: Any) -> Any:
+        import numpy as np
+
+        return np.searchsorted(np.array([part.first for part in self._parts]), numbers, side="right") - 1
 
 
 @dataclass(frozen=True)
@@ -53,25 +123,31 @@ class Batch:
     texts: tuple[str, ...]
     nulls: Mapping[str, tuple[str, ...]]
 
+    def as_json(self, asked: Any) -> dict[int, str]:
+        """Of its rows those with some numbers (numpy, each once), as JSON of what the files say."""
+        import numpy as np
+
+        own = self.table[ROW].to_numpy()
+        here = np.flatnonzero(np.isin(own, asked, assume_unique=True))
+        texts = rows_as_json(self.table.drop_columns([ROW]), here.tolist())
+        return dict(zip(own[here].tolist(), texts, strict=True))
+
 
 @dataclass(frozen=True)
 class Raw:
-    """What the files hold.
+    """Rows of the files that follow each other.
 
     Attributes:
         batches: The well-formed rows in reading order; at least one.
         malformed: Row number and reject of each record with too many or too few fields.
-        parts: The files in reading order.
+        is_all: Whether the run has no others.
+        places: Where they stand.
     """
 
     batches: list[Batch]
     malformed: list[tuple[int, Reject]]
-    parts: list[Part]
-
-    @property
-    def count(self) -> int:
-        """All records of all files."""
-        return sum(part.count for part in self.parts)
+    is_all: bool
+    places: Places
 
     @property
     def columns(self) -> list[str]:
@@ -79,90 +155,132 @@ class Raw:
         return [name for name in self.batches[0].table.column_names if name != ROW]
 
     def as_json(self, numbers: Any) -> list[str]:
-        """Some well-formed rows, by their numbers, as JSON of what the files say."""
-        import numpy as np
+        """Some of its well-formed rows, by their numbers, as JSON of what the files say."""
+        return _as_json(self.batches, numbers)
 
-        asked, back = np.unique(np.asarray(numbers, dtype="int64"), return_inverse=True)
-        texts: list[str] = []
-        for batch in self.batches:
-            own = batch.table[ROW].to_numpy()
-            here = np.flatnonzero(np.isin(own, asked, assume_unique=True))
-            texts += rows_as_json(batch.table.drop_columns([ROW]), here.tolist())
-        return [texts[at] for at in back.tolist()]
 
-    def parts_of(self, numbers: Any) -> Any:
-        """Of each row number the index of its part, as numpy."""
-        import numpy as np
+class _Piece(NamedTuple):
+    """What is read at once of one file."""
 
-        return np.searchsorted(np.array([part.first for part in self.parts]), numbers, side="right") - 1
+    part: Part
+    batch: Batch
+    malformed: list[tuple[int, Reject]]
 
-    def place_of(self, row: int) -> tuple[str, int | None]:
-        """File and line (``None`` in Parquet) of a row number."""
-        part = next(each for each in reversed(self.parts) if each.first <= row)
-        return part.name, None if part.sheet is None else part.sheet.line_of(row - part.first)
 
-    def places(self, numbers: Any, rows: int) -> tuple[pa.Array, pa.Array]:
-        """Files and lines of many row numbers (``None``: rows without trace) as Arrow columns."""
+class Landed:
+    """The files of a run.
+
+    Attributes:
+        places: Where the rows stand that :meth:`portions` handed out.
+    """
+
+    def __init__(self, dataset: Dataset, fs: Any, files: Sequence[SourceFile]) -> None:
+        self._dataset, self._fs, self._files = dataset, fs, files
+        self._only: Raw | None = None
+        self.places = Places()
+
+    def portions(self, most: int | None = PORTION) -> Iterator[Raw]:
+        """The rows in reading order, at least one portion.
+
+        Args:
+            most: Bytes of a portion, about; ``None`` for all at once.
+
+        Raises:
+            DataError: A file cannot be read safely, or the files do not have the same columns.
+            TransientError: A file changed meanwhile.
+        """
+        if self._only is not None:
+            yield self._only
+            return
+        self.places = Places()
+        pieces: list[_Piece] = []
+        size, is_all = 0, True
+        for piece in self._pieces():
+            own = piece.batch.table.nbytes
+            if pieces and most is not None and size + own > most:
+                is_all = False
+                yield self._raw(pieces, is_all=is_all)
+                pieces, size = [], 0
+            self.places.add(piece.part)
+            pieces.append(piece)
+            size += own
+        last = self._raw(pieces, is_all=is_all)
+        if is_all:
+            self._only = last
+        yield last
+
+    def as_json(self, numbers: Any) -> list[str]:
+        """Some well-formed rows, by their numbers, as JSON of what the files say; reads as far as it must."""
+        if self._only is not None:
+            return self._only.as_json(numbers)
+        return _as_json((piece.batch for piece in self._pieces()), numbers)
+
+    def _raw(self, pieces: Sequence[_Piece], *, is_all: bool) -> Raw:
+        """Pieces as a portion; those of one shape that follow each other as one batch."""
+        import pyarrow as pa
+
+        joined = []
+        for _, group in groupby(pieces, key=lambda piece: _shape(piece.batch)):
+            alike = [piece.batch for piece in group]
+            table = pa.concat_tables([batch.table for batch in alike])
+            joined.append(Batch(alike[0].file, table, alike[0].texts, alike[0].nulls))
+        return Raw(joined, [each for piece in pieces for each in piece.malformed], is_all, self.places)
+
+    def _pieces(self) -> Iterator[_Piece]:
+        """The rows as they are read, all with the columns of the first, in its order."""
+        order: list[str] | None = None
+        leader, position, number = "", 0, -1
+        for file in self._files:
+            if not file.size:
+                raise DataError(file.name, "must not be empty, but has 0 bytes", remedy="Deliver the file again.")
+            with opened(self._fs, file) as stream:
+                for name, content in unpack(file.name, stream):
+                    number += 1
+                    for table, sheet in self._tables(file, name, content):
+                        piece = self._piece(file, Part(name, number, position, 0, None), table, sheet)
+                        names = piece.batch.table.column_names
+                        if order is None:
+                            order, leader = names, name
+                        elif differing := sorted(set(names) ^ set(order)):
+                            raise DataError(
+                                name, f"must have the same columns as {leader}; only one of them has", value=differing,
+                                remedy="Declare the needed ones under columns, or deliver files of one shape.",
+                            )  # fmt: skip
+                        table = piece.batch.table.select(order)
+                        yield piece._replace(batch=replace(piece.batch, table=table))
+                        position += piece.part.count
+
+    def _tables(
+        self, file: SourceFile, name: str, content: IO[bytes]
+    ) -> Iterator[tuple[pa.Table, csvfile.Sheet | None]]:
+        wanted = self._dataset.columns
+        own = None if wanted is None else [column for column in wanted if column not in file.partitions]
+        if file.format == "csv":
+            for sheet in csvfile.parse(name, content, self._dataset.source, own):
+                yield sheet.table, sheet
+        else:
+            stream = content if content.seekable() else io.BytesIO(content.read())
+            for table in parquetfile.parse(name, stream, own, PARQUET_ROWS):
+                yield _readable(table, name), None
+
+    def _piece(self, file: SourceFile, part: Part, table: pa.Table, sheet: csvfile.Sheet | None) -> _Piece:
+        """Rows with their numbers and what the names of folders say."""
         import numpy as np
         import pyarrow as pa
 
-        if numbers is None:
-            return pa.array([self.summary] * rows, type=pa.string()), pa.nulls(rows, pa.int64())
-        if not self.parts:
-            return pa.nulls(rows, pa.string()), pa.nulls(rows, pa.int64())
-        of = self.parts_of(numbers)
-        lines = np.zeros(rows, dtype="int64")
-        for index, part in enumerate(self.parts):
-            mask = of == index
-            if part.sheet is not None:
-                records = numbers[mask] - part.first
-                starts = part.sheet.lines
-                lines[mask] = records + 2 if starts is None else np.asarray(starts, dtype="int64")[records + 1]
-        names = pa.DictionaryArray.from_arrays(pa.array(of, type=pa.int32()), [part.name for part in self.parts])
-        return names.cast(pa.string()), pa.array(lines, mask=lines == 0)
-
-    @property
-    def summary(self) -> str:
-        """The file's name, or how many there are and the first one's."""
-        names = [part.name for part in self.parts]
-        return names[0] if len(names) == 1 else f"{len(names)} files: {names[0]}, …"
-
-
-def load(dataset: Dataset, fs: Any, files: Sequence[SourceFile]) -> Raw:
-    """Reads all files of a run.
-
-    Raises:
-        DataError: A file cannot be read safely, or the files do not have the same columns.
-        TransientError: A file changed meanwhile.
-    """
-    import pyarrow as pa
-
-    wanted = None if dataset.columns is None else tuple(dataset.columns)
-    batches: list[Batch] = []
-    malformed: list[tuple[int, Reject]] = []
-    parts: list[Part] = []
-    position = 0
-    for file in files:
-        own = None if wanted is None else [column for column in wanted if column not in file.partitions]
-        for name, content in unpack(file.name, read_bytes(fs, file)):
-            if file.format == "csv":
-                sheet = csvfile.parse(name, content, dataset.source, own)
-                table, records, count = (sheet.table, sheet.records + position, sheet.count)
-                nulls = dict.fromkeys(table.column_names, dataset.source.null_values)
-                parts.append(Part(name, position, count, sheet))
-                malformed += [(position + each.record, _reject(each, sheet, name)) for each in sheet.malformed]
-            else:
-                table = _readable(parquetfile.parse(name, content, own), name)
-                records, count, nulls = (range(position, position + table.num_rows), table.num_rows, {})
-                parts.append(Part(name, position, count, None))
-            folders = [each for each in file.partitions if _is_wanted(each, table, wanted)]
-            for each in folders:
-                value = [file.partitions[each]] * table.num_rows
-                table = table.append_column(each, pa.array(value, type=pa.string()))
-            table = table.append_column(ROW, pa.array(records, type=pa.int64()))
-            batches.append(Batch(name, table, (*nulls, *folders), nulls))
-            position += count
-    return Raw(_joined(parts, batches), malformed, parts)
+        numbers, nulls, malformed = np.arange(part.first, part.first + table.num_rows), {}, []
+        if sheet is not None:
+            numbers = sheet.records + part.first
+            nulls = dict.fromkeys(table.column_names, self._dataset.source.null_values)
+            malformed = [(part.first + each.record, _reject(each, sheet, part.name)) for each in sheet.malformed]
+        wanted = self._dataset.columns
+        folders = [each for each in file.partitions if _is_wanted(each, table, wanted)]
+        for each in folders:
+            table = table.append_column(each, pa.array([file.partitions[each]] * table.num_rows, type=pa.string()))
+        table = table.append_column(ROW, pa.array(numbers, type=pa.int64()))
+        count = table.num_rows + len(malformed)
+        done = replace(part, count=count, sheet=None if sheet is None else sheet.lines)
+        return _Piece(done, Batch(part.name, table, (*nulls, *folders), nulls), malformed)
 
 
 def originals(
@@ -181,7 +299,7 @@ def originals(
     try:
         files = locate(dataset, as_of=as_of, landing=landing)
         if fingerprint_of(fs, files) == fingerprint:
-            return load(dataset, fs, files).as_json(numbers)
+            return Landed(dataset, fs, files).as_json(numbers)
         gone = "its files are no longer what was read"
     except (DataError, NotReady, Skipped, TransientError) as error:
         gone = str(error)
@@ -198,13 +316,26 @@ def confirm_unchanged(before: Sequence[SourceFile], after: Sequence[SourceFile])
         raise TransientError(f"{min(changed)[0]} changed while the run read it")
 
 
+def _as_json(batches: Iterable[Batch], numbers: Any) -> list[str]:
+    import numpy as np
+
+    asked = np.asarray(numbers, dtype="int64")
+    distinct = np.unique(asked)
+    texts: dict[int, str] = {}
+    for batch in batches if len(distinct) else ():
+        texts |= batch.as_json(distinct)
+        if len(texts) == len(distinct):
+            break
+    return [texts[number] for number in asked.tolist()]
+
+
 def _reject(each: csvfile.Malformed, sheet: csvfile.Sheet, name: str) -> Reject:
     reason = f"row must have {sheet.width} fields, got {each.fields}"
     row = json.dumps({"_raw": each.text}, ensure_ascii=False)
     return Reject(reason, "fields", row, name, sheet.line_of(each.record))
 
 
-def _is_wanted(folder: str, table: pa.Table, wanted: Sequence[str] | None) -> bool:
+def _is_wanted(folder: str, table: pa.Table, wanted: Collection[str] | None) -> bool:
     return (wanted is None or folder in wanted) and folder not in table.column_names
 
 
@@ -240,24 +371,5 @@ def _readable(table: pa.Table, name: str) -> pa.Table:
     return pa.table(columns)
 
 
-def _joined(parts: Sequence[Part], batches: Sequence[Batch]) -> list[Batch]:
-    """Batches of one shape that follow each other as one; all with the columns of the first, in its order."""
-    import pyarrow as pa
-
-    order = batches[0].table.column_names
-    for part, batch in zip(parts, batches, strict=True):
-        if differing := sorted(set(batch.table.column_names) ^ set(order)):
-            raise DataError(
-                part.name, f"must have the same columns as {parts[0].name}; only one of them has", value=differing,
-                remedy="Declare the needed ones under columns, or deliver files of one shape.",
-            )  # fmt: skip
-    joined = []
-    for _, group in groupby(batches, key=lambda batch: _shape(batch, order)):
-        alike = list(group)
-        table = pa.concat_tables([batch.table.select(order) for batch in alike])
-        joined.append(Batch(alike[0].file, table, alike[0].texts, alike[0].nulls))
-    return joined
-
-
-def _shape(batch: Batch, order: Sequence[str]) -> tuple[pa.Schema, frozenset[str]]:
-    return batch.table.select(order).schema.remove_metadata(), frozenset(batch.texts)
+def _shape(batch: Batch) -> tuple[pa.Schema, frozenset[str]]:
+    return batch.table.schema.remove_metadata(), frozenset(batch.texts)

@@ -34,13 +34,14 @@ class Plain:
     later: Any = None
 
 
-def plain(column: pa.ChunkedArray, name: str, timezone: str) -> Plain:
+def plain(column: pa.ChunkedArray, name: str, timezone: str, *, as_digits: bool = False) -> Plain:
     """A column in one of the few types; of another type (a list, a duration) it stays as it is.
 
     Args:
         column: Of any type.
         name: For reasons.
         timezone: Of timestamps without a zone.
+        as_digits: Whether whole numbers and decimals are to be texts, since others of the column need it.
     """
     import pyarrow as pa
 
@@ -50,11 +51,13 @@ def plain(column: pa.ChunkedArray, name: str, timezone: str) -> Plain:
     kind = column.type
     if is_.is_timestamp(kind):
         return _plain_times(column, name, timezone)
+    if as_digits and (is_whole(kind) or is_.is_decimal(kind)):
+        return Plain(digits(column))
     if is_whole(kind):
         try:
             return Plain(column.cast(pa.int64()))
         except pa.ArrowInvalid:
-            return Plain(_digits(column))
+            return Plain(digits(column))
     if is_.is_decimal(kind):
         return Plain(_plain_decimals(column))
     if is_.is_floating(kind):
@@ -144,7 +147,7 @@ def _plain_decimals(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
     from evergreen.lake.duck import query
 
-    texts = _digits(column)
+    texts = digits(column)
     if column.type.precision > SURE_DIGITS and not are_exact(texts):
         return texts
     return query("SELECT CAST(t AS DOUBLE) AS x FROM texts", {"texts": pa.table({"t": texts})}, {})["x"]
@@ -161,7 +164,7 @@ def narrow_decimals(column: pa.ChunkedArray) -> pa.ChunkedArray:
         return pa.chunked_array([pa.array(texts, pa.string())])
 
 
-def _digits(column: pa.ChunkedArray) -> pa.ChunkedArray:
+def digits(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Whole numbers and decimals as text without an exponent."""
     import pyarrow as pa
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from evergreen.ingest import timeline
-from evergreen.ingest.load import ROW, Raw
+from evergreen.ingest.load import ROW, Places
 from evergreen.ingest.selected import Selected
 from evergreen.ingest.timeline import NONE
 from evergreen.ingest.typed import Fault, Typed
@@ -101,7 +101,7 @@ def _turn(local: Sequence[int], repeats: Sequence[bool]) -> int | None:
     return len(local) if turn is None else turn
 
 
-def settle_typed(rows: Typed, raw: Raw, dataset: Dataset) -> dict[int, list[Fault]]:
+def settle_typed(rows: Typed, places: Places, dataset: Dataset) -> dict[int, list[Fault]]:
     """Tells the repeated hours of raw rows apart, in each column of times, as far as the files' order does.
 
     Returns:
@@ -111,7 +111,7 @@ def settle_typed(rows: Typed, raw: Raw, dataset: Dataset) -> dict[int, list[Faul
     mixed: dict[int, list[Fault]] = {}
     if not rows.later or not set(dataset.entity) <= set(rows.rows.column_names):
         return mixed
-    parts = raw.parts_of(rows.rows[ROW].to_numpy())
+    parts = places.files_of(rows.rows[ROW].to_numpy())
     for name, later in list(rows.later.items()):
         times = timeline.ticks_of(rows.rows[name])
         entity = {key: rows.rows[key] for key in dataset.entity}
@@ -125,7 +125,7 @@ def settle_typed(rows: Typed, raw: Raw, dataset: Dataset) -> dict[int, list[Faul
     return mixed
 
 
-def settle_selected(selected: Selected, rows: Typed, raw: Raw, dataset: Dataset) -> None:
+def settle_selected(selected: Selected, rows: Typed, places: Places, dataset: Dataset) -> None:
     """Tells the repeated hours of event times apart, and blames rows of one identity where nothing tells them."""
     import numpy as np
 
@@ -137,7 +137,7 @@ def settle_selected(selected: Selected, rows: Typed, raw: Raw, dataset: Dataset)
         return
     numbers = np.arange(len(times)) if selected.numbers is None else selected.numbers
     order = np.argsort(numbers, kind="stable")  # select may order rows anew
-    parts = np.zeros(len(times), dtype="int64") if selected.numbers is None else raw.parts_of(numbers[order])
+    parts = np.zeros(len(times), dtype="int64") if selected.numbers is None else places.files_of(numbers[order])
     entity = {key: selected.rows[key].take(order) for key in dataset.entity}
     shifted, still = np.empty_like(times), np.empty_like(later)
     shifted[order], still[order] = _told(times[order], later[order], entity, parts, dataset.timezone)

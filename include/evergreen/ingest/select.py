@@ -3,24 +3,41 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from evergreen.errors import DataError
 from evergreen.ingest.load import ROW
+from evergreen.lake.spill import Spill
 from evergreen.spec.base import SYSTEM_COLUMNS
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.dataset as ds
 
 _TRACE = "__evergreen_row"
+_PLACE = "__evergreen_place"
 
 
 class _Traced(NamedTuple):
-    """A SELECT that names each row's number; ``is_ordered`` where it says ORDER BY."""
+    """A SELECT that names each row's number.
+
+    Attributes:
+        is_ordered: It says ORDER BY.
+        is_alone: No row's result depends on another row.
+    """
 
     sql: str
     is_ordered: bool
+    is_alone: bool
+
+
+def takes_rows_alone(sql: str | None) -> bool:
+    """Whether a ``select`` gives for some rows what it gives for them among others (as far as it can be traced)."""
+    traced = None if sql is None else _with_trace(sql)
+    return sql is None or (traced is not None and traced.is_alone)
 
 
 def select(rows: pa.Table, sql: str | None, place: str) -> tuple[pa.Table, Any]:
@@ -62,6 +79,60 @@ def select(rows: pa.Table, sql: str | None, place: str) -> tuple[pa.Table, Any]:
     return _checked(run_sql(sql, {"source": rows.drop_columns([ROW])}, place=place), place), None
 
 
+def select_streamed(rows: ds.Dataset, sql: str, place: str, folder: Path) -> Iterator[tuple[pa.Table, Any]]:
+    """:func:`select` of more rows than memory holds: gives its result in parts, the first one empty.
+
+    Args:
+        rows: Typed columns and ``__row``, in files.
+        sql: The dataset's ``select``.
+        place: For messages.
+        folder: For what does not fit into memory.
+
+    Raises:
+        DataError: As :func:`select`.
+    """
+    import pyarrow as pa
+
+    from evergreen.lake.duck import stream_sql
+
+    _refuse_alike(rows.schema.names, place)
+    traced = _with_trace(sql)
+    if traced is not None:
+        try:
+            found = _kept(stream_sql(traced.sql, {"source": rows}, place=place, folder=folder), folder / "traced")
+        except DataError:
+            pass
+        else:
+            yield from _numbered(found, place, folder, in_order=traced.is_ordered)
+            return
+    plain = rows.replace_schema(pa.schema([field for field in rows.schema if field.name != ROW]))
+    for part in stream_sql(sql, {"source": plain}, place=place, folder=folder):
+        yield _checked(part, place), None
+
+
+def _kept(parts: Iterable[pa.Table], file: Path) -> Spill:
+    """What a query gives, and at which place it gave it: whole, so that it fails before anything is made of it."""
+    import numpy as np
+    import pyarrow as pa
+
+    kept, at = Spill(file), 0
+    for part in parts:
+        kept.add(part.append_column(_PLACE, pa.array(np.arange(at, at + part.num_rows))))
+        at += part.num_rows
+    return kept
+
+
+def _numbered(found: Spill, place: str, folder: Path, *, in_order: bool) -> Iterator[tuple[pa.Table, Any]]:
+    """The parts of what a traced query gave, in reading order unless it says another one."""
+    from evergreen.lake.duck import stream_sql
+
+    order = "" if in_order else f"{_TRACE}, "
+    sql = f"SELECT * EXCLUDE ({_PLACE}) FROM found ORDER BY {order}{_PLACE}"
+    for part in stream_sql(sql, {"found": found.dataset()}, place=place, folder=folder):
+        hidden = [name for name in part.column_names if name == _TRACE or name.startswith(ROW)]
+        yield _checked(part.drop_columns(hidden), place), part[_TRACE].to_numpy()
+
+
 def _refuse_alike(names: Sequence[str], place: str) -> None:
     """SQL would read one of two columns that differ in case only, whichever was meant."""
     seen: dict[str, str] = {}
@@ -82,6 +153,7 @@ def _in_reading_order(rows: pa.Table) -> pa.Table:
     return rows.take(np.argsort(numbers, kind="stable"))
 
 
+@cache
 def _with_trace(sql: str) -> _Traced | None:
     """The same SELECT with the row's number as one more column; ``None`` if it is not row by row."""
     from evergreen.lake.duck import query
@@ -104,7 +176,16 @@ def _with_trace(sql: str) -> _Traced | None:
     node["select_list"].append({"class": "COLUMN_REF", "type": "COLUMN_REF", "alias": _TRACE, "column_names": [ROW]})
     back = query("SELECT json_deserialize_sql($tree) AS sql", {}, {"tree": json.dumps(tree)})
     is_ordered = any(each["type"] == "ORDER_MODIFIER" for each in node["modifiers"])
-    return _Traced(str(back["sql"][0].as_py()), is_ordered)
+    return _Traced(str(back["sql"][0].as_py()), is_ordered, not node["modifiers"] and not _looks_around(node))
+
+
+def _looks_around(node: Any) -> bool:
+    """Whether a part of a statement sees rows other than its own: a window, a subquery, a sample."""
+    if isinstance(node, dict):
+        if node.get("class") in ("WINDOW", "SUBQUERY") or (node.get("sample") is not None):
+            return True
+        node = list(node.values())
+    return isinstance(node, list) and any(_looks_around(each) for each in node)
 
 
 def _checked(table: pa.Table, place: str) -> pa.Table:

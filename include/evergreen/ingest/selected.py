@@ -63,18 +63,17 @@ class Selected:
         return self.take(fine)
 
 
-def select_rows(dataset: Dataset, typed: pa.Table) -> Selected:
+def select_rows(dataset: Dataset, typed: pa.Table, as_digits: frozenset[str] = frozenset()) -> Selected:
     """Runs ``select`` and brings its result to the few types that tables have, times to instants.
 
     Args:
         dataset: Declares it.
         typed: Columns and ``__row``.
+        as_digits: Columns whose numbers are to be texts, since rows elsewhere need it.
 
     Raises:
         DataError: It fails, or lacks a column that the dataset names.
     """
-    import pyarrow as pa
-
     place = f"dataset {dataset.name} select"
     try:
         table, numbers = select(typed, dataset.select, place)
@@ -82,6 +81,14 @@ def select_rows(dataset: Dataset, typed: pa.Table) -> Selected:
         if typed.num_rows or dataset.columns is not None:
             raise
         table, numbers = (_nothing(dataset), None)  # without rows there are no types, so the SQL cannot be judged
+    return to_plain(dataset, table, numbers, as_digits)
+
+
+def to_plain(dataset: Dataset, table: pa.Table, numbers: Any, as_digits: frozenset[str]) -> Selected:
+    """What ``select`` gave, in the few types that tables have; see :func:`select_rows`."""
+    import pyarrow as pa
+
+    place = f"dataset {dataset.name} select"
     needed = {*dataset.identity, *([dataset.known_at] if dataset.known_at else [])}
     missing = sorted(needed.difference(table.column_names))
     if missing:
@@ -92,7 +99,7 @@ def select_rows(dataset: Dataset, typed: pa.Table) -> Selected:
     columns: dict[str, Any] = {}
     selected = Selected(table, numbers)
     for name in table.column_names:
-        column = plain(table[name], name, dataset.timezone)
+        column = plain(table[name], name, dataset.timezone, as_digits=name in as_digits)
         columns[name] = column.values
         for index, rule, reason in column.faults:
             selected.blame([index], rule, [reason])

@@ -33,9 +33,14 @@ class Interval:
     first_load: bool
 
     @property
+    def floor(self) -> datetime:
+        """Least event time taken, except in a first load."""
+        return self.start - self.late_window
+
+    @property
     def floor_ticks(self) -> int:
         """Least event time taken, in microseconds since 1970."""
-        return NONE + 1 if self.first_load else ticks(self.start - self.late_window)
+        return NONE + 1 if self.first_load else ticks(self.floor)
 
     @property
     def end_ticks(self) -> int:

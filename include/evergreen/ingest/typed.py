@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from evergreen.ingest.agree import agree
+from evergreen.ingest.agree import Look, agree, bring
 from evergreen.ingest.cast import Cast, Misfit, cast
-from evergreen.ingest.infer import infer
+from evergreen.ingest.infer import Inference
 from evergreen.ingest.load import ROW, Batch, Raw
-from evergreen.ingest.normalise import is_empty, is_whole, plain
+from evergreen.ingest.normalise import plain
 from evergreen.spec.base import DType
 
 if TYPE_CHECKING:
@@ -20,6 +20,27 @@ if TYPE_CHECKING:
 
 Fault = tuple[str, str]
 """The short name of a broken rule, and the reason in words."""
+
+
+class Wider(Exception):
+    """Columns that nobody declared turned out to hold what only a text can: all rows must be read as that again."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        super().__init__(", ".join(sorted(names)))
+        self.names = frozenset(names)
+
+
+@dataclass(frozen=True)
+class Kinds:
+    """Types of columns that nobody declared.
+
+    Attributes:
+        texts: Of columns that are text in all files; ``None`` of one without a value.
+        others: Of columns that the files have types of; ``None`` of one without a value.
+    """
+
+    texts: Mapping[str, DType | None] = field(default_factory=dict)
+    others: Mapping[str, pa.DataType | None] = field(default_factory=dict)
 
 
 @dataclass
@@ -37,16 +58,49 @@ class Typed:
     later: dict[str, Any]
 
 
-def typed(raw: Raw, dataset: Dataset, published: Mapping[str, DType]) -> Typed:
+def find_kinds(
+    portions: Iterable[Raw], timezone: str, published: Mapping[str, DType], as_text: frozenset[str] = frozenset()
+) -> Kinds:
+    """The types of columns that nobody declared, from all of their rows.
+
+    Texts get types that they all fit; typed columns keep theirs, brought together over the files.
+
+    Args:
+        portions: All of what the files hold.
+        timezone: Of wall-clock times.
+        published: Types of the published table's columns.
+        as_text: Columns that are text whatever they look like.
+
+    Raises:
+        DataError: Files have types that do not go together.
+    """
+    inference, looks, typed_ones = Inference(published), dict[str, list[Look]](), set[str]()
+    for raw in portions:
+        texts = [name for name in raw.columns if all(name in batch.texts for batch in raw.batches)]
+        for batch in raw.batches if texts else ():
+            inference.add(batch.table.select(texts), batch.nulls)
+        for name in raw.columns:
+            if name not in texts:
+                typed_ones.add(name)
+            for batch in raw.batches:
+                column = batch.table[name]
+                look = Look.at(batch.file, column, plain(column, name, timezone).values, timezone)
+                looks.setdefault(name, []).append(look)
+    found = {name: kind for name, kind in inference.found.items() if name not in typed_ones}
+    widened: dict[str, DType | None] = dict.fromkeys(as_text & set(found), "string")
+    return Kinds(found | widened, {name: agree(looks[name], name) for name in looks if name in typed_ones})
+
+
+def typed(raw: Raw, dataset: Dataset, kinds: Kinds) -> Typed:
     """Gives raw rows their types.
 
     Args:
-        raw: What the files hold.
+        raw: Rows of the files.
         dataset: Declares the types, or none; and the time zone.
-        published: Types of the published table's columns, for columns that nobody declared.
+        kinds: Of all rows of the files, for columns that nobody declared.
 
     Raises:
-        DataError: Files have undeclared types that do not go together.
+        Wider: A column that nobody declared has values that are not of its type.
     """
     import pyarrow as pa
 
@@ -54,7 +108,7 @@ def typed(raw: Raw, dataset: Dataset, published: Mapping[str, DType]) -> Typed:
         types = dict(dataset.columns)
         done = [cast(each.table, types, dataset.timezone, each.nulls) for each in raw.batches]
     else:
-        done = _undeclared(raw, dataset.timezone, published if dataset.select is None else {})
+        done = [_undeclared(each, dataset.timezone, kinds) for each in raw.batches]
     names = raw.columns
     tables = [
         pa.table({name: each.columns[name] for name in names} | {ROW: batch.table[ROW]})
@@ -63,45 +117,24 @@ def typed(raw: Raw, dataset: Dataset, published: Mapping[str, DType]) -> Typed:
     return Typed(pa.concat_tables(tables), *_placed(done, [each.num_rows for each in tables]))
 
 
-def _undeclared(raw: Raw, timezone: str, published: Mapping[str, DType]) -> list[Cast]:
-    """Texts get types that they all fit; typed columns keep theirs, brought together over the files."""
+def _undeclared(batch: Batch, timezone: str, kinds: Kinds) -> Cast:
     import pyarrow as pa
 
-    texts = [name for name in raw.columns if all(name in batch.texts for batch in raw.batches)]
-    joined = pa.concat_tables([batch.table.select(texts) for batch in raw.batches]) if texts else pa.table({})
-    nulls = raw.batches[0].nulls
-    found: dict[str, DType | None] = dict(infer(joined, nulls, published)) if texts else {}
-    while True:
-        done = [_cast_texts(batch, found, timezone) for batch in raw.batches]
-        unfit = {each.column for part in done for each in part.misfits if not each.nowhere}
-        if not unfit:
-            break
-        found |= dict.fromkeys(unfit, "string")
-    for name in raw.columns:
-        if name not in texts:
-            _bring_together(done, name, raw.batches, timezone)
-    return done
-
-
-def _cast_texts(batch: Batch, found: Mapping[str, DType | None], timezone: str) -> Cast:
-    import pyarrow as pa
-
-    done = cast(batch.table, {name: kind for name, kind in found.items() if kind}, timezone, batch.nulls)
-    for name, kind in found.items():
+    given = {name: kind for name, kind in kinds.texts.items() if kind}
+    done = cast(batch.table, given, timezone, batch.nulls)
+    if unfit := {each.column for each in done.misfits if not each.nowhere}:
+        raise Wider(unfit)
+    for name, kind in kinds.texts.items():
         if kind is None:
             done.columns[name] = pa.nulls(batch.table.num_rows)
-    return done
-
-
-def _bring_together(done: Sequence[Cast], name: str, batches: Sequence[Batch], timezone: str) -> None:
-    parts = [plain(batch.table[name], name, timezone) for batch in batches]
-    files = [(batch.file, part.values) for batch, part in zip(batches, parts, strict=True)]
-    whole = all(is_whole(batch.table[name].type) or is_empty(batch.table[name]) for batch in batches)
-    for into, part, values in zip(done, parts, agree(files, name, timezone, whole=whole), strict=True):
-        into.columns[name] = values
-        into.misfits += [Misfit(index, name, reason, nowhere=True) for index, _, reason in part.faults]
+    for name, target in kinds.others.items():
+        column = batch.table[name]
+        part = plain(column, name, timezone)
+        done.columns[name] = bring(column, part.values, target, timezone)
+        done.misfits += [Misfit(index, name, reason, nowhere=True) for index, _, reason in part.faults]
         if part.later is not None:
-            into.later[name] = part.later
+            done.later[name] = part.later
+    return done
 
 
 def _placed(done: Sequence[Cast], counts: Sequence[int]) -> tuple[dict[int, list[Fault]], dict[str, Any]]:

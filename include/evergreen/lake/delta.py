@@ -9,7 +9,7 @@ whichever version they name; a repeated transaction from a fresh snapshot would 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import reduce
@@ -31,6 +31,9 @@ _CLEANED = "Invalid table version"
 _LOG_KEPT = "delta.logRetentionDuration"
 ROW_GROUP = 1 << 16
 """Rows of a group of a compacted file: the least that a reader takes from it."""
+
+FILE_BYTES = 32 * 2**20
+"""Of a file of an append, about: so much of it is held in memory."""
 
 _PRUNED = ("_event_time", "_known_at", "_as_of", "_commit", "as_of", "event_time")
 """Columns whose statistics tell files apart; those of digests and of most others do not."""
@@ -86,6 +89,23 @@ class File(NamedTuple):
     last: int
     rows: int
     size_bytes: int
+
+
+class Stream(NamedTuple):
+    """Rows to be written that need not fit into memory: tables of one schema.
+
+    They come from no table of Delta's: deltalake cannot be called while it asks for them.
+    """
+
+    schema: pa.Schema
+    tables: Iterable[pa.Table]
+
+    def reader(self) -> pa.RecordBatchReader:
+        """As deltalake takes them."""
+        import pyarrow as pa
+
+        batches = (batch for table in self.tables for batch in table.to_batches(max_chunksize=ROW_GROUP))
+        return pa.RecordBatchReader.from_batches(self.schema, batches)
 
 
 class Conflict(EvergreenError):
@@ -159,6 +179,15 @@ class Snapshot:
             return None
         least, greatest = pc.min(told[f"min.{column}"]).as_py(), pc.max(told[f"max.{column}"]).as_py()
         return None if least is None else (least, greatest + timedelta(milliseconds=1))  # they are cut to milliseconds
+
+    def spans(self, column: str) -> list[tuple[datetime, datetime, int]]:
+        """Least and greatest value of a column, and rows, of each data file that has statistics of it."""
+        told = self._told()
+        if f"min.{column}" not in told.column_names:
+            return []
+        names = [f"min.{column}", f"max.{column}", "num_records"]
+        found = (tuple(row.values()) for row in told.select(names).to_pylist())
+        return [(least, last, count) for least, last, count in found if least is not None]
 
     def tells_all_apart_by(self, column: str) -> bool:
         """Whether every row has a value of a column, as the files' statistics tell, and a commit's number."""
@@ -266,7 +295,7 @@ class Snapshot:
             self._delta.create_checkpoint()
             self._delta.cleanup_metadata()
 
-    def append(self, rows: pa.Table, transactions: Mapping[str, int], metadata: Mapping[str, str]) -> None:
+    def append(self, rows: pa.Table | Stream, transactions: Mapping[str, int], metadata: Mapping[str, str]) -> None:
         """Appends rows; columns that the table lacks are added.
 
         Raises:
@@ -284,15 +313,21 @@ class Snapshot:
         """
         self._write(rows, transactions, metadata, mode="overwrite", predicate=predicate)
 
-    def _write(self, rows: pa.Table, transactions: Mapping[str, int], metadata: Mapping[str, str], **how: Any) -> None:
-        from deltalake import CommitProperties, Transaction, write_deltalake
+    def _write(
+        self, rows: pa.Table | Stream, transactions: Mapping[str, int], metadata: Mapping[str, str], **how: Any
+    ) -> None:
+        from deltalake import CommitProperties, Transaction, WriterProperties, write_deltalake
 
         done = [Transaction(app_id, number) for app_id, number in transactions.items()]
         properties = CommitProperties(custom_metadata=dict(metadata), app_transactions=done)
-        if set(rows.column_names) - set(self.schema.names):
+        if set(rows.schema.names) - set(self.schema.names):
             how["schema_mode"] = "merge"
         with _faults(self._root.join(self._path)):
-            write_deltalake(self._delta, rows, commit_properties=properties, **how)
+            if isinstance(rows, Stream):
+                how["target_file_size"] = FILE_BYTES
+                how["writer_properties"] = WriterProperties(max_row_group_size=ROW_GROUP)
+            given = rows.reader() if isinstance(rows, Stream) else rows
+            write_deltalake(self._delta, given, commit_properties=properties, **how)
 
 
 def load(root: Root, path: str) -> Snapshot | None:

@@ -13,9 +13,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from evergreen.lake import delta, versions
 from evergreen.lake.columns import fit
 from evergreen.lake.delta import Condition, between, instant, of_rows
+from evergreen.lake.readings import joined, span_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+_TOUCHED = ["_row_id", "_event_time"]
 
 
 class Reading(NamedTuple):
@@ -83,19 +87,32 @@ class Draft:
         self._snapshot, self._number = snapshot, number
         self._source, self._whole, self._place = source, whole, place
         self._stored: list[pa.Table] = []
+        self._writers: set[str] = set()
         self.fresh: list[pa.Table] = []
 
-    def look_up(self, rows: Sequence[pa.Table], keys: Sequence[str]) -> None:
-        """Loads what stands there of the identities of some readings, and of what their keys published before."""
+    def look_up(
+        self, rows: Sequence[pa.Table], keys: Sequence[str], window: tuple[datetime | None, datetime | None]
+    ) -> None:
+        """Loads what stands there of the identities of some readings, and of what their keys published before.
+
+        Args:
+            rows: Of the readings.
+            keys: Theirs.
+            window: First and exclusive last event time of both; ``None`` for all.
+        """
+        first, end = window
         if self._whole:
             self._stored = [self._snapshot.scan(versions.KEYS)]
-            return
-        times = [each.column("_event_time") for each in rows]
-        if keys:
-            said = self._snapshot.scan(["_event_time"], [Condition("_as_of", "in", list(keys))])
-            times.append(said.column("_event_time"))
-        span = _span(times)
-        self._stored = [] if span is None else [self._snapshot.scan(versions.KEYS, between(*span))]
+        elif first is not None and end is not None:
+            within = [Condition("_event_time", ">=", first), Condition("_event_time", "<", end)]
+            self._stored = [self._snapshot.scan(versions.KEYS, within)]
+        else:
+            spans = [span_of(each) for each in rows]
+            if keys:
+                spans.append(span_of(self._snapshot.scan(["_event_time"], [Condition("_as_of", "in", list(keys))])))
+            span = joined(spans)
+            self._stored = [] if span is None else [self._snapshot.scan(versions.KEYS, between(*span))]
+        self._writers = {key for each in self._stored for key in each["_as_of"].unique().to_pylist()}
 
     def publish(
         self,
@@ -118,6 +135,8 @@ class Draft:
         import pyarrow as pa
         import pyarrow.compute as pc
 
+        if not rows.num_rows and not self._whole and as_of not in self._writers:
+            return Counts(0, 0, 0, 0)
         said = self._said(rows, as_of)
         if said.num_rows:
             chosen = versions.new(rows, said, until=until, changed_known_at=changed, source=self._source)
@@ -126,7 +145,7 @@ class Draft:
             appended = rows.filter(pc.invert(rows.column("_deleted")))
         self._write(appended)
         tombstones = restored = 0
-        touched = [appended.select(["_row_id"])]
+        touched = [appended.select(_TOUCHED)]
         if as_of is not None:
             said = self._said(rows, as_of)
             mine = said.filter(pc.equal(said.column("_as_of"), as_of)).select(["_row_id"])
@@ -140,7 +159,7 @@ class Draft:
             for amiss in wrong:
                 ended, again = self._mend(amiss, rows, said, as_of)
                 tombstones, restored = tombstones + ended, restored + again
-                touched.append(said.select(["_row_id"]).take(amiss.stored))
+                touched.append(said.select(_TOUCHED).take(amiss.stored))
             affected = pa.concat_tables(touched)
             if affected.num_rows and others is not None:
                 self._settle(affected, as_of, until, others)
@@ -149,16 +168,13 @@ class Draft:
 
     def _settle(self, affected: pa.Table, as_of: str, until: datetime, others: Others) -> None:
         """Sees to it that other keys still say of the touched identities what they said."""
-        import pyarrow.compute as pc
-
-        said = self._of(affected)
-        span = None if self._whole else _span([said.column("_event_time")])
-        published = pc.unique(said.column("_as_of")).to_pylist()
-        event_from, event_to = span or (None, None)
+        before = self._of(affected) if any(each.num_rows for each in self._stored) else affected.slice(0, 0)
+        published = before.column("_as_of").unique().to_pylist() if before.num_rows else [as_of]
+        event_from, event_to = (None, None) if self._whole else span_of(affected) or (None, None)
         asked = Asked(None if self._source else until, event_from, event_to, published)
-        for other in sorted(others(asked), key=lambda each: (each.end, each.as_of)):
-            if other.as_of == as_of:
-                continue
+        found = sorted((each for each in others(asked) if each.as_of != as_of), key=lambda each: (each.end, each.as_of))
+        said = self._of(affected) if found else affected
+        for other in found:
             claims = other.rows()
             key: dict[str, Any] = {"as_of": other.as_of, "end": other.end}
             self._mend(
@@ -188,7 +204,7 @@ class Draft:
         known = [*self._stored, *(each.select(versions.KEYS) for each in self.fresh)]
         if self._whole:
             return pa.concat_tables([empty, *known])
-        span = _span([rows.column("_event_time")])
+        span = span_of(rows)
         parts = [empty]
         for part in known:
             keep = pc.equal(part.column("_as_of"), as_of or "")
@@ -248,22 +264,13 @@ class Draft:
                 rows = rows.drop_columns(["_commit"])
             number = pa.chunked_array([pa.repeat(pa.scalar(self._number, pa.int64()), rows.num_rows)])
             self.fresh.append(rows.append_column("_commit", number))
+            self._writers |= set(rows["_as_of"].unique().to_pylist())
 
 
 def _only(rows: pa.Table, ids: pa.Table) -> pa.Table:
     import pyarrow.compute as pc
 
     return rows.filter(pc.is_in(rows.column("_row_id"), value_set=pc.unique(ids.column("_row_id"))))
-
-
-def _span(columns: Sequence[pa.ChunkedArray]) -> tuple[datetime, datetime] | None:
-    import pyarrow.compute as pc
-
-    bounds = [pc.min_max(column).as_py() for column in columns]
-    known = [each for each in bounds if each["min"] is not None]
-    if not known:
-        return None
-    return min(each["min"] for each in known), max(each["max"] for each in known)
 
 
 def _set(rows: pa.Table, name: str, column: pa.ChunkedArray) -> pa.Table:

@@ -7,9 +7,10 @@ variables of the Python code around it; a team's has a database of its own.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
+from pathlib import Path
 from queue import LifoQueue
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,12 @@ from evergreen.lake import determinism
 if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
+    import pyarrow.dataset as ds
 
+STREAM_MEMORY = "1GB"
+"""What a query over files may hold before it writes to disk."""
+STREAMED_ROWS = 1 << 16
+"""Rows that such a query gives at once."""
 _LOCKED = {
     "TimeZone": "UTC",
     "python_enable_replacements": False,
@@ -74,17 +80,24 @@ def is_data_exception(error: BaseException) -> bool:
     return isinstance(error, duckdb.DataError | duckdb.InvalidInputException)
 
 
-def connect(tables: Mapping[str, pa.Table], threads: int = 2, memory_limit: str = "4GB") -> duckdb.DuckDBPyConnection:
+def connect(
+    tables: Mapping[str, pa.Table | ds.Dataset],
+    threads: int = 2,
+    memory_limit: str = "4GB",
+    folder: Path | None = None,
+) -> duckdb.DuckDBPyConnection:
     """A connection in memory that sees these tables and nothing else; its settings cannot be changed any more.
 
     Args:
-        tables: Arrow tables by the name that SQL calls them.
+        tables: Arrow tables, or datasets, by the name that SQL calls them.
         threads: Threads of a query.
-        memory_limit: What a query may hold, in DuckDB's words; beyond it the query fails (nothing spills to disk).
+        memory_limit: What a query may hold, in DuckDB's words.
+        folder: Takes what a query would hold beyond that; without it the query fails.
     """
     import duckdb
 
-    connection = duckdb.connect(":memory:", config=_config(threads, memory_limit))
+    spill = {} if folder is None else {"temp_directory": str(folder / "duckdb")}
+    connection = duckdb.connect(":memory:", config=_config(threads, memory_limit) | spill)
     for name, table in tables.items():
         connection.register(name, table)
     for setting, value in _LOCKED.items():
@@ -144,32 +157,76 @@ def run_sql(
         DataError: When it is not a single SELECT, uses what is no function of the rows (the clock, chance; see
             :mod:`evergreen.lake.determinism`), or DuckDB refuses or cannot run it.
     """
-    import duckdb
-
-    available = dict(params or {})
     # How rows happen to be cut into chunks shows in the last digits of sums, too.
     whole = {name: table.combine_chunks() for name, table in tables.items()}
-    with connect(whole, threads, memory_limit) as connection:
-        try:
-            statements = connection.extract_statements(sql)
-            kinds = [each.type for each in statements]
-            if kinds != [duckdb.StatementType.SELECT]:
-                found = ", ".join(str(kind).rsplit(".", 1)[-1] for kind in kinds) or "nothing"
-                raise DataError(place, "must be one SELECT statement", value=found)
-            wanted = set(statements[0].named_parameters)
-            if missing := sorted(wanted - set(available)):
-                given = ", ".join(f"${name}" for name in sorted(available)) or "none"
-                raise DataError(place, f"must use only the parameters that it is given ({given})", value=missing)
-            used = {name: available[name] for name in wanted}
-            times = ", ".join(f"${name}" for name in sorted(available))
-            determinism.require(connection, sql, place=place, tables=tables, params=used, times=times)
-            relation = connection.sql(statements[0], params=used) if used else connection.sql(statements[0])
-            return relation.to_arrow_table()
-        except duckdb.Error as error:
-            raise _explained(place, error, tables) from error
+    with connect(whole, threads, memory_limit) as connection, _told(place, tables):
+        return _relation(connection, sql, whole, params or {}, place).to_arrow_table()
 
 
-def _explained(place: str, error: duckdb.Error, tables: Mapping[str, pa.Table]) -> DataError:
+def stream_sql(
+    sql: str,
+    tables: Mapping[str, ds.Dataset],
+    params: Mapping[str, Any] | None = None,
+    *,
+    place: str,
+    folder: Path,
+    rows: int = STREAMED_ROWS,
+) -> Iterator[pa.Table]:
+    """:func:`run_sql` of more rows than memory holds: they are read from files, and what a query gathers goes to disk.
+
+    Files whose row groups are of a multiple of 2,048 rows give the same bits as the same rows at once.
+
+    Args:
+        sql: As for :func:`run_sql`, like ``params`` and ``place``.
+        tables: All that it can read, in files.
+        folder: For what does not fit into memory.
+        rows: Of a table that is yielded, at most.
+
+    Raises:
+        DataError: As :func:`run_sql`.
+    """
+    import pyarrow as pa
+
+    with connect(tables, 1, STREAM_MEMORY, folder) as connection, _told(place, tables):
+        reader = _relation(connection, sql, tables, params or {}, place).to_arrow_reader(rows)
+        yield reader.schema.empty_table()
+        for batch in reader:
+            yield pa.Table.from_batches([batch])
+
+
+def _relation(
+    connection: duckdb.DuckDBPyConnection, sql: str, tables: Iterable[str], params: Mapping[str, Any], place: str
+) -> duckdb.DuckDBPyRelation:
+    """A team's statement, looked at before it runs."""
+    import duckdb
+
+    statements = connection.extract_statements(sql)
+    kinds = [each.type for each in statements]
+    if kinds != [duckdb.StatementType.SELECT]:
+        found = ", ".join(str(kind).rsplit(".", 1)[-1] for kind in kinds) or "nothing"
+        raise DataError(place, "must be one SELECT statement", value=found)
+    wanted = set(statements[0].named_parameters)
+    if missing := sorted(wanted - set(params)):
+        given = ", ".join(f"${name}" for name in sorted(params)) or "none"
+        raise DataError(place, f"must use only the parameters that it is given ({given})", value=missing)
+    used = {name: params[name] for name in wanted}
+    times = ", ".join(f"${name}" for name in sorted(params))
+    determinism.require(connection, sql, place=place, tables=tables, params=used, times=times)
+    return connection.sql(statements[0], params=used) if used else connection.sql(statements[0])
+
+
+@contextmanager
+def _told(place: str, tables: Iterable[str]) -> Iterator[None]:
+    """Turns what DuckDB says of a team's statement into our error."""
+    import duckdb
+
+    try:
+        yield
+    except duckdb.Error as error:
+        raise _explained(place, error, tables) from error
+
+
+def _explained(place: str, error: duckdb.Error, tables: Iterable[str]) -> DataError:
     import duckdb
 
     message = str(error).strip()

@@ -103,8 +103,12 @@ def _sha256(lines: pa.Array | pa.ChunkedArray) -> pa.Array:
         empty = hashlib.sha256(b"").hexdigest()[:32]
         return pa.repeat(pa.scalar(empty), len(lines))
     ends = np.frombuffer(offsets, dtype=np.int64)[lines.offset : lines.offset + len(lines) + 1].tolist()
-    text, sha256 = memoryview(data), hashlib.sha256
-    digests = b"".join([sha256(text[start:end]).digest()[:16] for start, end in pairwise(ends)])
+    text, fresh, parts = memoryview(data), hashlib.sha256().copy, []  # a copy takes half as long as a new one
+    for start, end in pairwise(ends):
+        state = fresh()
+        state.update(text[start:end])
+        parts.append(state.digest())
+    digests = np.frombuffer(b"".join(parts), dtype=np.uint8).reshape(-1, 32)[:, :16].tobytes()
     places = np.arange(0, 32 * (len(lines) + 1), 32, dtype=np.int32)
     return pa.StringArray.from_buffers(len(lines), pa.py_buffer(places), pa.py_buffer(digests.hex().encode()))
 

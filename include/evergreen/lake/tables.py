@@ -12,9 +12,12 @@ is ever changed, and so the newest files hold every version, however often they 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from evergreen.errors import DataError, NotReady, TransientError, UserError
@@ -22,8 +25,10 @@ from evergreen.faults import point as fault_point
 from evergreen.lake import delta, versions
 from evergreen.lake.columns import SYSTEM, canonical, fit
 from evergreen.lake.delta import Condition, of_rows
-from evergreen.lake.draft import Draft, Others
+from evergreen.lake.draft import Counts, Draft, Others
+from evergreen.lake.readings import Held, Keyed, Readings, joined, span_of
 from evergreen.lake.roots import Root
+from evergreen.lake.spill import Spill
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -32,6 +37,13 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]*(/[A-Za-z0-9_][A-Za-z0-9_.\-]*)
 SEQUENCE = "evergreen.commit"
 """Application id of the commit sequence."""
 _ATTEMPTS = 60
+_TICK = timedelta(microseconds=1)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_POINTS = 64
+"""Between its least and greatest event time, a file's rows are taken to stand at so many points."""
+
+Window = tuple[datetime | None, datetime | None]
+"""First and exclusive last event time; ``None`` for no bound."""
 
 T = TypeVar("T")
 
@@ -53,22 +65,6 @@ class Appended:
     unchanged: int
     tombstones: int
     restored: int = 0
-
-
-class Keyed(NamedTuple):
-    """The reading of one key, to be appended.
-
-    Attributes:
-        rows: See :meth:`Table.append_versions`.
-        as_of: The key.
-        until: Its instant.
-        changed_known_at: Known time of changed rows and tombstones.
-    """
-
-    rows: pa.Table
-    as_of: str | None
-    until: datetime
-    changed_known_at: datetime
 
 
 class Looked(NamedTuple):
@@ -210,7 +206,7 @@ class Table:
             raise TypeError("append_versions(full_snapshot=True) needs as_of")
         keyed = Keyed(rows, as_of, until, changed_known_at or until)
         return self.append_readings(
-            [keyed],
+            Held([keyed]),
             tag=tag,
             source_known_at=source_known_at,
             full_snapshot=full_snapshot,
@@ -221,7 +217,7 @@ class Table:
 
     def append_readings(
         self,
-        readings: Sequence[Keyed],
+        readings: Readings,
         *,
         tag: str,
         source_known_at: bool = False,
@@ -232,52 +228,54 @@ class Table:
     ) -> Appended:
         """Appends the readings of several keys, in their order, in one commit; see :meth:`append_versions`.
 
+        What memory does not hold is decided on and written window by window, in one commit all the same.
+
         Args:
-            readings: At least one, in the order of the keys.
+            readings: Of at least one key.
         """
-        readings = [each._replace(rows=self._checked(each.rows)) for each in readings]
         app_id = f"evergreen.once/{tag}"
+        check = self._checked
+        given = check(readings.schema.empty_table())
+        if not readings.marks:  # what is wrong with them is told before there is a table
+            readings = Held([each._replace(rows=check(each.rows)) for each in readings.between(None, None)])
+            check = _as_it_is
 
         def attempt(snapshot: delta.Snapshot) -> Appended:
             before = snapshot.transaction(app_id) if tag else None
             if before is not None:
-                return _done_before(snapshot, readings, before)
+                return self._done_before(snapshot, readings, before)
             if guard is not None:
                 guard()
-            for each in readings:
-                fit(each.rows, snapshot.schema, self._place)  # a changed type is told before anything else
-            number = _sequence(snapshot) + 1
-            draft = Draft(snapshot, number, source=source_known_at, whole=full_snapshot, place=self._place)
-            draft.look_up([each.rows for each in readings], [each.as_of for each in readings if each.as_of is not None])
-            counted = [
-                draft.publish(
-                    each.rows,
-                    as_of=each.as_of,
-                    until=each.until,
-                    changed=each.changed_known_at,
-                    others=others,
-                )
-                for each in readings
-            ]
-            fresh = self._joined(draft.fresh, snapshot.schema)
-            if fresh is not None:
-                marks = {SEQUENCE: number, **({app_id: number} if tag else {})}
-                self._drilled(point, lambda: snapshot.append(fresh, marks, {"evergreen.tag": tag}))
-            version = number - 1 if fresh is None else number
+            schema = fit(given, snapshot.schema, self._place).schema
+            number, counted = _sequence(snapshot) + 1, list[Counts]()
+            with tempfile.TemporaryDirectory(prefix="evergreen-append-") as folder:
+                fresh = Spill(Path(folder, "fresh"))
+                for window in _windows(readings, snapshot, whole=full_snapshot):
+                    draft = Draft(snapshot, number, source=source_known_at, whole=full_snapshot, place=self._place)
+                    keyed = [each._replace(rows=check(each.rows)) for each in readings.between(*window)]
+                    counted += _drafted(draft, keyed, readings.keys, window, others)
+                    del keyed  # the next window's rows take its place
+                    for part in draft.fresh:
+                        fresh.add(fit(part, schema, self._place))
+                if fresh.num_rows:
+                    marks = {SEQUENCE: number, **({app_id: number} if tag else {})}
+                    stream = delta.Stream(schema, fresh.tables())
+                    self._drilled(point, lambda: snapshot.append(stream, marks, {"evergreen.tag": tag}))
+            version = number if fresh.num_rows else number - 1
             return Appended(version, *(sum(column) for column in zip(*counted, strict=True)))
 
-        schema = readings[0].rows.schema
-        return self._retried(schema, attempt)
+        return self._retried(given.schema, attempt)
 
-    def _joined(self, parts: Sequence[pa.Table], schema: pa.Schema) -> pa.Table | None:
-        """All that a commit appends, in the table's columns and such as are new."""
-        import pyarrow as pa
-
-        if not parts:
-            return None
-        for part in parts:
-            schema = fit(part.slice(0, 0), schema, self._place).schema
-        return pa.concat_tables([fit(part, schema, self._place) for part in parts])
+    def _done_before(self, snapshot: delta.Snapshot, readings: Readings, number: int) -> Appended:
+        """What an earlier commit of the same readings did, from the row versions that it left."""
+        figures = [0, 0, 0, 0]
+        for first, end in pairwise([None, *readings.marks, None]):
+            left = snapshot.scan(
+                ["_row_id", "_deleted", "_as_of"], [Condition("_commit", "in", [number]), *_happened(first, end)]
+            )
+            told = _left(left, readings.between(first, end))
+            figures = [total + own for total, own in zip(figures, told, strict=True)]
+        return Appended(_sequence(snapshot), *figures)
 
     def append_once(
         self, rows: pa.Table, tag: str, *, guard: Callable[[], None] | None = None, point: str = "quarantine.commit"
@@ -434,6 +432,34 @@ class Table:
         span = snapshot.span("_event_time")
         return None if span is None else (*span, sum(each.rows for each in snapshot.files()))
 
+    def cuts(self, first: datetime | None, end: datetime, *, rows: int, version: int) -> list[datetime]:
+        """Instants that cut event times into parts of about so many row versions, as the files' statistics tell.
+
+        Args:
+            first: Least event time; ``None`` for all before ``end``.
+            end: Exclusive.
+            rows: Of a part.
+            version: Version to read.
+
+        Returns:
+            Ascending, between the bounds; none where all are one part.
+        """
+        import numpy as np
+
+        spans = self._load(version).spans("_event_time")
+        if not spans:
+            return []
+        points = np.concatenate([np.linspace(_ticks(least), _ticks(last), _POINTS) for least, last, _ in spans])
+        weights = np.concatenate([np.full(_POINTS, count / _POINTS) for _, _, count in spans])
+        inside = (points >= (-np.inf if first is None else _ticks(first))) & (points < _ticks(end))
+        order = np.argsort(points[inside], kind="stable")
+        points, passed = points[inside][order], np.cumsum(weights[inside][order])
+        if not len(points) or passed[-1] <= rows:
+            return []
+        at = np.searchsorted(passed, np.arange(rows, passed[-1], rows))
+        found = np.unique(points[at].astype("int64"))
+        return [_EPOCH + timedelta(microseconds=tick) for tick in found[found > points[0]].tolist()]
+
     def touched(
         self,
         after: int,
@@ -527,7 +553,8 @@ class Table:
             raise DataError(self._place, "must be given rows with all system columns", value=missing)
         if nulls := [name for name in ours if rows.column(name).null_count]:
             raise DataError(self._place, "must have no nulls in its system columns", value=nulls)
-        if doubled := rows.num_rows - pc.count_distinct(rows.column("_row_id")).as_py():
+        ids = rows.column("_row_id")
+        if not versions.all_differ(ids) and (doubled := len(ids) - pc.count_distinct(ids).as_py()):
             remedy = "Deduplicate the rows, or name more columns as the identity."
             raise DataError(
                 self._place, "must be given one row per identity", value=f"{doubled} doubled", remedy=remedy
@@ -554,6 +581,14 @@ class Table:
         fault_point(f"{point}:after")
 
 
+def _ticks(moment: datetime) -> int:
+    return (moment - _EPOCH) // _TICK
+
+
+def _as_it_is(rows: pa.Table) -> pa.Table:
+    return rows
+
+
 def _sequence(snapshot: delta.Snapshot) -> int:
     return snapshot.transaction(SEQUENCE) or 0
 
@@ -575,12 +610,35 @@ def _numbered(rows: pa.Table, snapshot: delta.Snapshot) -> pa.Table:
     return pa.table({"_commit": commit} | {name: rows.column(name) for name in rows.column_names if name != "_commit"})
 
 
-def _done_before(snapshot: delta.Snapshot, readings: Sequence[Keyed], number: int) -> Appended:
-    """What an earlier commit of the same readings did, from the row versions that it left."""
+def _drafted(
+    draft: Draft, keyed: Sequence[Keyed], keys: Sequence[str], window: Window, others: Others | None
+) -> list[Counts]:
+    """What the keys say of a window's rows, in a draft."""
+    draft.look_up([each.rows for each in keyed], keys, window)
+    return [
+        draft.publish(each.rows, as_of=each.as_of, until=each.until, changed=each.changed_known_at, others=others)
+        for each in keyed
+    ]
+
+
+def _windows(readings: Readings, snapshot: delta.Snapshot, *, whole: bool) -> Iterable[Window]:
+    """First and exclusive last event time of the windows, bounded by what is said and by what the keys said before."""
+    if not readings.marks or whole:
+        return [(None, None)]
+    said = snapshot.scan(["_event_time"], [Condition("_as_of", "in", list(readings.keys))])
+    span = joined([readings.span, span_of(said)])
+    if span is None:
+        return [(None, None)]
+    least, greatest = span
+    inner = [mark for mark in readings.marks if least < mark <= greatest]
+    return pairwise([least, *inner, greatest + _TICK])
+
+
+def _left(left: pa.Table, readings: Sequence[Keyed]) -> tuple[int, int, int, int]:
+    """What readings did, as the row versions tell that their commit left: figures as :class:`Appended` has them."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    left = snapshot.scan(["_row_id", "_deleted", "_as_of"], [Condition("_commit", "in", [number])])
     keys = [each.as_of for each in readings if each.as_of is not None]
     if keys:
         left = left.append_column("_mine", pc.is_in(left.column("_as_of"), value_set=pa.array(keys)))
@@ -592,7 +650,11 @@ def _done_before(snapshot: delta.Snapshot, readings: Sequence[Keyed], number: in
     said = _count_true(is_given)
     appended = _count_true(pc.and_not(is_given, left.column("_deleted")))
     tombstones = _count_true(ended)
-    return Appended(_sequence(snapshot), appended, len(given) - said, tombstones, left.num_rows - appended - tombstones)
+    return appended, len(given) - said, tombstones, left.num_rows - appended - tombstones
+
+
+def _happened(first: datetime | None, end: datetime | None) -> list[Condition]:
+    return _filters(None, first, end, None)
 
 
 def _filters(

@@ -251,7 +251,7 @@ def as_known(
 
 
 def _read(rows: pa.Table, sql: str, *, every: bool) -> pa.ChunkedArray:
-    if not _all_differ(rows.column("_row_id")):
+    if not all_differ(rows.column("_row_id")):
         return duck.query(sql, {"rows": positions(rows.select(KEYS))}, {}).column("pos")
     return _in_order(rows, every=every)
 
@@ -269,7 +269,7 @@ def _in_order(rows: pa.Table, *, every: bool) -> pa.ChunkedArray:
     return pa.chunked_array([found])
 
 
-def _all_differ(ids: pa.ChunkedArray) -> bool:
+def all_differ(ids: pa.ChunkedArray) -> bool:
     """Whether all digests differ for certain: told from 64 bits of each, in a tenth of the time that texts take."""
     import numpy as np
 

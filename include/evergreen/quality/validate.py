@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from evergreen.errors import SpecError, shorten
 from evergreen.quality.frames import form_of, frame_of
@@ -21,26 +21,53 @@ if TYPE_CHECKING:
 _SHOWN = 5
 
 
+class Rows(Protocol):
+    """Rows that need not fit into memory."""
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Their columns."""
+
+    @property
+    def num_rows(self) -> int:
+        """How many there are."""
+
+    def tables(self, columns: list[str]) -> Iterator[pa.Table]:
+        """Some columns of the rows, bit by bit, at least one table."""
+
+
+class InMemory:
+    """A table as :class:`Rows`."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self._table, self.schema, self.num_rows = table, table.schema, table.num_rows
+
+    def tables(self, columns: list[str]) -> Iterator[pa.Table]:
+        """See :class:`Rows`."""
+        yield self._table.select(columns)
+
+
 @dataclass
 class _Tally:
-    """Sums over the chunks of one expectation."""
+    """Sums over the chunks of one expectation; ``values`` are what the rows of ``indices`` hold."""
 
     looked_at: int = 0
     indices: list[int] = field(default_factory=list)
+    values: list[str] = field(default_factory=list)
     observed: Any = None
     success: bool = True
     fault: str | None = None
 
 
-def validate(rows: pa.Table, expectations: Sequence[Expectation], *, chunk_rows: int = 200_000) -> Verdict:
+def validate(rows: pa.Table | Rows, expectations: Sequence[Expectation], *, chunk_rows: int = 200_000) -> Verdict:
     """Checks rows against expectations.
 
     Expectations that look at one row at a time run chunk by chunk; those that compare rows or aggregate them see all
-    rows at once (of the columns that they need). A null passes what is not about nulls: rows without a value count
-    neither as holding nor as breaking, except for ``not_be_null``, and of rules about several columns those of which
-    the known values decide nothing (unless ``ignore_row_if`` says otherwise). Columns that begin with ``__`` are left
-    out. Without rows a column's aggregates are not judged, nor without a single value those that need one. Whole
-    numbers are compared as such, however large and whether there are nulls beside them or not.
+    rows at once, but no more than the columns that they need. A null passes what is not about nulls: rows without a
+    value count neither as holding nor as breaking, except for ``not_be_null``, and of rules about several columns those
+    of which the known values decide nothing (unless ``ignore_row_if`` says otherwise). Columns that begin with ``__``
+    are left out. Without rows a column's aggregates are not judged, nor without a single value those that need one.
+    Whole numbers are compared as such, however large and whether there are nulls beside them or not.
 
     Args:
         rows: User columns.
@@ -50,10 +77,13 @@ def validate(rows: pa.Table, expectations: Sequence[Expectation], *, chunk_rows:
     Raises:
         SpecError: An expectation is unknown, has wrong arguments, or names a column that the rows do not have.
     """
-    rows = rows.select([name for name in rows.column_names if not name.startswith("__")])
+    import pyarrow as pa
+
+    given: Rows = InMemory(rows) if isinstance(rows, pa.Table) else rows
+    schema = pa.schema([column for column in given.schema if not column.name.startswith("__")])
     for each in expectations:
-        _refuse_unknown_columns(each, rows)
-    objects = [to_gx(each, temporal=_is_temporal(each, rows)) for each in expectations]
+        _refuse_unknown_columns(each, schema, given.num_rows)
+    objects = [to_gx(each, temporal=_is_temporal(each, schema)) for each in expectations]
     for number, each in enumerate(objects):
         each.meta = {"number": number}
     scopes = [scope_of(each) for each in expectations]
@@ -62,42 +92,81 @@ def validate(rows: pa.Table, expectations: Sequence[Expectation], *, chunk_rows:
     def chosen(*wanted: Scope) -> list[int]:
         return [number for number, scope in enumerate(scopes) if scope in wanted]
 
-    for numbers in _alike(expectations, chosen("per_row")) if rows.num_rows else ():
-        for start in range(0, rows.num_rows, chunk_rows):
-            _run(rows, [expectations[n] for n in numbers], [objects[n] for n in numbers], tallies, start, chunk_rows)
-    whole = [number for number in chosen("rows_together", "aggregate") if _can_be_judged(expectations[number], rows)]
-    for numbers in _alike(expectations, whole):
-        _run(rows, [expectations[n] for n in numbers], [objects[n] for n in numbers], tallies)
-    return _merge(rows, expectations, scopes, tallies)
+    for numbers in _alike(expectations, chosen("per_row")) if given.num_rows else ():
+        start, some = 0, [expectations[n] for n in numbers]
+        for part in _chunks(given.tables(_columns(schema.names, some)), chunk_rows):
+            _run(part, some, [objects[n] for n in numbers], tallies, start)
+            start += part.num_rows
+    whole = _alike(expectations, chosen("rows_together", "aggregate"))
+    if given.num_rows > chunk_rows:
+        whole = [[number] for numbers in whole for number in numbers]  # one column after the other in memory
+    for numbers in whole:
+        some = [expectations[n] for n in numbers]
+        part = _all_of(given, schema.names, some)
+        judged = [number for number in numbers if _can_be_judged(expectations[number], part)]
+        if judged:
+            _run(part, [expectations[n] for n in judged], [objects[n] for n in judged], tallies)
+    return _merge(given.num_rows, expectations, scopes, tallies)
 
 
-def _refuse_unknown_columns(expectation: Expectation, rows: pa.Table) -> None:
-    if expectation.expect == "expect_column_to_exist" or not rows.num_rows:
+def _chunks(tables: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
+    """The same rows in tables of so many, the last one of fewer."""
+    import pyarrow as pa
+
+    pending: list[pa.Table] = []
+    for table in tables:
+        pending.append(table)
+        if sum(each.num_rows for each in pending) < rows:
+            continue
+        joined, at = pa.concat_tables(pending), 0
+        while joined.num_rows - at >= rows:
+            yield joined.slice(at, rows)
+            at += rows
+        pending = [joined.slice(at)]
+    if any(each.num_rows for each in pending):
+        yield pa.concat_tables(pending)
+
+
+def _all_of(rows: Rows, names: Sequence[str], expectations: Sequence[Expectation]) -> pa.Table:
+    """All rows in the columns that some expectations need; of those about the columns themselves one row is enough."""
+    import pyarrow as pa
+
+    tables = rows.tables(_columns(names, expectations))
+    if all(_is_about_columns(each) for each in expectations):
+        return next(iter(tables)).slice(0, 1)
+    return pa.concat_tables(tables)
+
+
+def _refuse_unknown_columns(expectation: Expectation, schema: pa.Schema, count: int) -> None:
+    if expectation.expect == "expect_column_to_exist" or not count:
         return
-    missing = [name for name in columns_of(expectation) if name not in rows.column_names]
+    missing = [name for name in columns_of(expectation) if name not in schema.names]
     if missing:
         raise SpecError(
             f"expectation {expectation.expect.removeprefix('expect_')} column", "must be one of the dataset's columns",
-            value=missing[0], remedy=f"There are: {shorten(', '.join(rows.column_names), 300)}.",
+            value=missing[0], remedy=f"There are: {shorten(', '.join(schema.names), 300)}.",
         )  # fmt: skip
 
 
-def _is_temporal(expectation: Expectation, rows: pa.Table) -> bool:
+def _is_temporal(expectation: Expectation, schema: pa.Schema) -> bool:
     import pyarrow as pa
 
-    named = [name for name in columns_of(expectation) if name in rows.column_names]
-    kinds = [rows.schema.field(name).type for name in named]
+    kinds = [schema.field(name).type for name in columns_of(expectation) if name in schema.names]
     return bool(kinds) and all(pa.types.is_timestamp(kind) or pa.types.is_date(kind) for kind in kinds)
 
 
-def _columns(rows: pa.Table, expectations: Iterable[Expectation]) -> list[str]:
+def _columns(names: Sequence[str], expectations: Iterable[Expectation]) -> list[str]:
     """The columns that some expectations need; all of them when one is about the columns themselves."""
     needed: set[str] = set()
     for each in expectations:
-        if each.expect == "expect_column_to_exist" or each.expect.startswith("expect_table_column"):
-            return list(rows.column_names)
+        if _is_about_columns(each):
+            return list(names)
         needed.update(columns_of(each))
-    return [name for name in rows.column_names if name in needed] or list(rows.column_names[:1])
+    return [name for name in names if name in needed] or list(names[:1])
+
+
+def _is_about_columns(expectation: Expectation) -> bool:
+    return expectation.expect == "expect_column_to_exist" or expectation.expect.startswith("expect_table_column")
 
 
 def _can_be_judged(expectation: Expectation, rows: pa.Table) -> bool:
@@ -124,25 +193,29 @@ def _run(
     objects: list[Any],
     tallies: list[_Tally],
     start: int = 0,
-    count: int | None = None,
 ) -> None:
+    """Checks rows of which the first has the number ``start``."""
     from great_expectations import ExpectationSuite
 
-    part = rows.select(_columns(rows, expectations)).slice(start, count)
+    part = rows.select(_columns(rows.column_names, expectations))
     frame = frame_of(part, start, form_of(expectations[0]))
     suite = ExpectationSuite(name="rows", expectations=objects)
     batch = _batch_definition().get_batch({"dataframe": frame})
     result_format = {
         "result_format": "COMPLETE", "return_unexpected_index_query": False, "partial_unexpected_count": 0,
     }  # fmt: skip
+    by_number = {each.meta["number"]: expectation for each, expectation in zip(objects, expectations, strict=True)}
     for result in batch.validate(suite, result_format=result_format).results:
-        tally = tallies[result.expectation_config.meta["number"]]
+        number = result.expectation_config.meta["number"]
+        tally = tallies[number]
         tally.success &= bool(result.success)
         fault = _exception_of(result.exception_info)
         tally.fault = tally.fault or fault
         found = result.result or {}
         tally.looked_at += int(found.get("element_count") or 0) - int(found.get("missing_count") or 0)
-        tally.indices += [int(index) for index in found.get("unexpected_index_list") or ()]
+        indices = [int(index) for index in found.get("unexpected_index_list") or ()]
+        tally.indices += indices
+        tally.values += _values(part, by_number[number], [index - start for index in indices])
         tally.observed = found.get("observed_value", tally.observed)
 
 
@@ -173,24 +246,24 @@ def _exception_of(info: Any) -> str | None:
 
 
 def _merge(
-    rows: pa.Table, expectations: Sequence[Expectation], scopes: Sequence[Scope], tallies: Sequence[_Tally]
+    count: int, expectations: Sequence[Expectation], scopes: Sequence[Scope], tallies: Sequence[_Tally]
 ) -> Verdict:
     results = []
     bad_rows: dict[int, list[str]] = {}
     rules: dict[int, str] = {}
     for expectation, scope, tally in zip(expectations, scopes, tallies, strict=True):
-        outcome = _outcome(rows, expectation, scope, tally)
+        outcome = _outcome(expectation, scope, tally)
         results.append(outcome)
         if scope == "aggregate" or expectation.severity != "error":
             continue
-        for index, value in zip(tally.indices, _values(rows, expectation, tally.indices), strict=True):
+        for index, value in zip(tally.indices, tally.values, strict=True):
             bad_rows.setdefault(index, []).append(f"{outcome.rule}, got {value}")
             rules.setdefault(index, expectation.expect)
     success = not any(each.stops for each in results)
-    return Verdict(success, rows.num_rows, tuple(results), dict(sorted(bad_rows.items())), rules)
+    return Verdict(success, count, tuple(results), dict(sorted(bad_rows.items())), rules)
 
 
-def _outcome(rows: pa.Table, expectation: Expectation, scope: Scope, tally: _Tally) -> Outcome:
+def _outcome(expectation: Expectation, scope: Scope, tally: _Tally) -> Outcome:
     rule = rule_of(expectation)
     unexpected, observed = len(tally.indices), tally.observed
     if tally.fault is not None:
@@ -202,7 +275,7 @@ def _outcome(rows: pa.Table, expectation: Expectation, scope: Scope, tally: _Tal
         share = 1 - unexpected / tally.looked_at if tally.looked_at else 1.0
         stops = share < expectation.mostly
         success = not stops if expectation.mostly > 0 else unexpected == 0
-        observed = ", ".join(_values(rows, expectation, tally.indices[:_SHOWN])) or None
+        observed = ", ".join(tally.values[:_SHOWN]) or None
     return Outcome(
         expect=expectation.expect,
         column=expectation.column,

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import tempfile
+from bisect import bisect_left, bisect_right
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import cached_property, partial
+from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from evergreen.errors import UserError
+from evergreen.lake.spill import Spill
 from evergreen.spec.timing import interval_of, key_of
 from evergreen.steps import closing, lookups, staging, tables
 from evergreen.steps.context import StepContext
@@ -16,7 +22,7 @@ from evergreen.steps.contract import Outcome, Step, digest
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from evergreen.lake.tables import Keyed
+    from evergreen.lake.readings import Span
     from evergreen.spec.dataset import Dataset
     from evergreen.spec.feature_view import FeatureView
     from evergreen.store.coverage import Covered
@@ -25,6 +31,8 @@ log = logging.getLogger(__name__)
 
 BULK = 3
 """Of more keys than this the inputs are read once for all."""
+AT_ONCE = 500_000
+"""Row versions of an input, about, that are in memory at once."""
 
 
 class Target(NamedTuple):
@@ -172,36 +180,99 @@ def _touched(ctx: StepContext, target: Target, name: str, changes: pa.Table, sta
     return touched
 
 
-def compute(ctx: StepContext, target: Target, keys: Sequence[Key]) -> tuple[pa.Table, dict[str, UserError]]:
-    """The rows of keys, each as of its own end, with ``__as_of``; and what was wrong with those that failed."""
+def compute(ctx: StepContext, target: Target, keys: Sequence[Key], folder: Path) -> tuple[Spill, dict[str, UserError]]:
+    """The rows of keys, each as of its own end, with ``__as_of``; and what was wrong with those that failed.
+
+    Args:
+        ctx: Of the step.
+        target: The view.
+        keys: In their order.
+        folder: For rows that memory does not hold.
+    """
     import pyarrow as pa
 
-    from evergreen.features.views import run
+    made, failed = Spill(folder / "built"), dict[str, UserError]()
+    cuts = _cuts(ctx, target, keys)
+    for group in _groups(target, keys, cuts):
+        inputs = _Inputs(ctx, target, group, cuts)
+        for key in group:
+            try:
+                parts = _run(ctx, target, inputs, key, folder)
+            except UserError as error:
+                failed[key.as_of] = error
+                continue
+            for rows in parts:
+                made.add(rows.append_column("__as_of", pa.repeat(pa.scalar(key.as_of), rows.num_rows)))
+    if made.schema is None:
+        made.add(pa.table({"__as_of": pa.array([], pa.string())}))
+    return made, failed
 
-    inputs = _Inputs(ctx, target, keys)
-    parts, failed = [], {}
+
+def _run(ctx: StepContext, target: Target, inputs: _Inputs, key: Key, folder: Path) -> Iterable[pa.Table]:
+    """The rows of one key: all of them are right before the first is given."""
+    from evergreen.features.views import is_streamable, run, run_streamed
+
+    view, root = target.view, ctx.thawed(target.workspace)
+    if not (is_streamable(view) and inputs.is_large(key)):
+        return [run(view, root, inputs.of(key), key.start, key.end)]
+    own = Path(tempfile.mkdtemp(dir=folder))
+    spilled = {name: inputs.spilled(name, key, own / name) for name in target.sources}
+    return run_streamed(view, root, {name: each.dataset() for name, each in spilled.items()}, key.start, key.end, own)
+
+
+Cuts = Mapping[str, Sequence[datetime]]
+"""By dataset, the instants that cut its rows into parts of about :data:`AT_ONCE`."""
+
+
+def _cuts(ctx: StepContext, target: Target, keys: Sequence[Key]) -> Cuts:
+    """Where to cut all that some keys read."""
+    found = {}
+    for name, table in target.sources.items():
+        if keys and target.datasets[name].event_time is not None:
+            first, end = min(key.start for key in keys) - target.view.lookback, max(key.end for key in keys)
+            version = tables.published(ctx, table)
+            found[name] = ctx.lake.table(table).cuts(first, end, rows=AT_ONCE, version=version)
+    return found
+
+
+def _within(target: Target, cuts: Cuts, name: str, start: datetime, end: datetime) -> Sequence[datetime]:
+    """The instants that cut what the keys of an interval read of a dataset."""
+    instants = cuts.get(name, ())
+    return instants[bisect_right(instants, start - target.view.lookback) : bisect_left(instants, end)]
+
+
+def _groups(target: Target, keys: Sequence[Key], cuts: Cuts) -> Iterator[list[Key]]:
+    """Keys that follow each other and whose inputs together are not many rows; at least one."""
+    group: list[Key] = []
     for key in keys:
-        try:
-            rows = run(target.view, ctx.thawed(target.workspace), inputs.of(key), key.start, key.end)
-        except UserError as error:
-            failed[key.as_of] = error
-            continue
-        parts.append(rows.append_column("__as_of", pa.array([key.as_of] * rows.num_rows, pa.string())))
-    return _joined(parts), failed
+        start = min(each.start for each in (*group[:1], key))
+        if group and any(len(_within(target, cuts, name, start, key.end)) > 1 for name in target.sources):
+            yield group
+            group = []
+        group.append(key)
+    if group:
+        yield group
 
 
 class _Inputs:
     """What a view reads, as it was known at each key's end."""
 
-    def __init__(self, ctx: StepContext, target: Target, keys: Sequence[Key]) -> None:
-        self._ctx, self._target = ctx, target
-        self._bulk: dict[str, pa.Table] | None = None
-        if len(keys) > BULK:
-            first, last = min(key.start for key in keys), max(key.end for key in keys)
-            self._bulk = {
-                name: tables.read(ctx, table, latest=False, known_by=last, **self._bounds(name, Key("", first, last)))
-                for name, table in target.sources.items()
-            }
+    def __init__(self, ctx: StepContext, target: Target, keys: Sequence[Key], cuts: Cuts) -> None:
+        self._ctx, self._target, self._keys, self._cut_at = ctx, target, keys, cuts
+
+    @cached_property
+    def _bulk(self) -> dict[str, pa.Table] | None:
+        if len(self._keys) <= BULK:
+            return None
+        whole = Key("", min(key.start for key in self._keys), max(key.end for key in self._keys))
+        return {
+            name: tables.read(self._ctx, table, latest=False, known_by=whole.end, **self._bounds(name, whole))
+            for name, table in self._target.sources.items()
+        }
+
+    def is_large(self, key: Key) -> bool:
+        """Whether the inputs of a key are too many rows to be in memory at once."""
+        return any(self._cuts(name, key) for name in self._target.sources)
 
     def of(self, key: Key) -> dict[str, pa.Table]:
         """Rows by the dataset's name, in a team's own columns and ``known_at``."""
@@ -217,18 +288,22 @@ class _Inputs:
             found[name] = tables.as_declared(rows)
         return found
 
+    def spilled(self, name: str, key: Key, file: Path) -> Spill:
+        """The same rows of one dataset, in a file."""
+        bounds, rows = self._bounds(name, key), Spill(file)
+        edges = [bounds.get("event_from"), *self._cuts(name, key), bounds.get("event_to")]
+        for first, end in pairwise(edges):
+            part = tables.read(self._ctx, self._target.sources[name], known_by=key.end, event_from=first, event_to=end)
+            rows.add(tables.as_declared(part))
+        return rows
+
+    def _cuts(self, name: str, key: Key) -> Sequence[datetime]:
+        return _within(self._target, self._cut_at, name, key.start, key.end)
+
     def _bounds(self, name: str, key: Key) -> dict[str, Any]:
         if self._target.datasets[name].event_time is None:
             return {}
         return {"event_from": key.start - self._target.view.lookback, "event_to": key.end}
-
-
-def _joined(parts: Sequence[pa.Table]) -> pa.Table:
-    import pyarrow as pa
-
-    if not parts:
-        return pa.table({"__as_of": pa.array([], pa.string())})
-    return pa.concat_tables(parts).replace_schema_metadata(parts[0].schema.metadata)
 
 
 def build_depends(ctx: StepContext) -> Mapping[str, Any]:
@@ -248,18 +323,20 @@ def build(ctx: StepContext) -> Outcome:
         reason = f"{ctx.name} cannot be built as of {ctx.as_of}: nothing of {', '.join(missing)} is there"
         return closing.skipped(ctx, reason)
     wanted = plan(ctx, target)
-    rows, failed = compute(ctx, target, wanted.keys)
-    if ctx.as_of in failed or (failed and len(failed) == len(wanted.keys)):
-        raise failed.get(ctx.as_of) or next(iter(failed.values()))
-    for as_of, error in failed.items():
-        log.error("%s could not be built as of %s: %s", ctx.name, as_of, error)
-    keys = [key.as_of for key in wanted.keys if key.as_of not in failed]
-    log.info("Built %d rows of %s for %s: %s", rows.num_rows, ctx.name, ctx.as_of, _named(keys))
-    return Outcome({"count": rows.num_rows, **_staged(ctx, target, wanted, rows, failed)})
+    with tempfile.TemporaryDirectory(prefix="evergreen-build-") as folder:
+        rows, failed = compute(ctx, target, wanted.keys, Path(folder))
+        if ctx.as_of in failed or (failed and len(failed) == len(wanted.keys)):
+            raise failed.get(ctx.as_of) or next(iter(failed.values()))
+        for as_of, error in failed.items():
+            log.error("%s could not be built as of %s: %s", ctx.name, as_of, error)
+        keys = [key.as_of for key in wanted.keys if key.as_of not in failed]
+        count = rows.num_rows
+        log.info("Built %d rows of %s for %s: %s", count, ctx.name, ctx.as_of, _named(keys))
+        return Outcome({"count": count, **_staged(ctx, target, wanted, rows, failed)})
 
 
 def _staged(
-    ctx: StepContext, target: Target, wanted: Plan, rows: pa.Table, failed: Mapping[str, UserError]
+    ctx: StepContext, target: Target, wanted: Plan, rows: Spill, failed: Mapping[str, UserError]
 ) -> dict[str, Any]:
     """What `publish` needs; the keys travel in the lake, since there may be thousands."""
     import pyarrow as pa
@@ -273,7 +350,7 @@ def _staged(
     )
     return {
         "table": target.table,
-        "rows": staging.put(ctx.lake, rows),
+        "rows": staging.put_all(ctx.lake, rows.tables()),
         "keys": staging.put(ctx.lake, listed),
         "commits": wanted.commits,
         "built": len(keys),
@@ -308,12 +385,12 @@ def append(ctx: StepContext, target: Target, staged: Mapping[str, Any]) -> dict[
 
     A key that was published from a later state of its inputs meanwhile stays as it is.
     """
-    from evergreen.steps.readings import Publication, Write
+    from evergreen.steps.readings import Key, Publication, StagedReadings, Write
     from evergreen.store.consumed import Consumed
     from evergreen.store.coverage import Coverage
 
     commits: dict[str, int] = staged["commits"]
-    rows, listed = staging.get(ctx.lake, staged["rows"]), staging.get(ctx.lake, staged["keys"]).to_pylist()
+    listed = staging.get(ctx.lake, staged["keys"]).to_pylist()
     standing = Coverage(ctx.store).of_keys(target.table, [key["as_of"] for key in listed])
     keys, others = [], []
     for key in listed:
@@ -321,36 +398,44 @@ def append(ctx: StepContext, target: Target, staged: Mapping[str, Any]) -> dict[
         if known is not None and _is_newer(known, commits):
             others.append(known)
         else:
-            keys.append(key)
-    readings = list(readings_of(target, rows, keys))
+            keys.append(Key(key["as_of"], key["end"], key["end"]))
     version, figures = ctx.lake.table(target.table).version(), {"appended": 0, "unchanged": 0, "withdrawn": 0}
-    if readings:
-        publication = Publication(
-            ctx,
-            target.table,
-            readings,
-            Write(
-                reading=staged["rows"],
-                tag=digest([target.table, staged["rows"], [key["as_of"] for key in keys], commits]),
-                rows_of=lambda covered: _reading(ctx, target, covered),
-                expected={as_of: each.step_key for as_of, each in standing.items()},
-                details={"commits": commits},
-                source=(rows.schema.metadata or {}).get(b"known_at") == b"transform",
-            ),
-        )
-        publication.plan()
-        appended = publication.append()
-        publication.finish()
-        version = appended.version
-        withdrawn = appended.tombstones + appended.restored
-        figures = {"appended": appended.appended, "unchanged": appended.unchanged, "withdrawn": withdrawn}
+    with staging.opened(ctx.lake, staged["rows"]) as rows:
+        given = keys if "known_at" in rows.schema.names else []  # no key gave any row, so not even columns are known
+        if given:
+            publication = Publication(
+                ctx,
+                target.table,
+                StagedReadings(
+                    rows,
+                    given,
+                    event_time=target.view.timestamp,
+                    key_column="__as_of",
+                    finish=partial(_finished, target),
+                ),
+                Write(
+                    reading=staged["rows"],
+                    tag=digest([target.table, staged["rows"], [key.as_of for key in keys], commits]),
+                    rows_of=partial(_reading, ctx, target),
+                    expected={as_of: each.step_key for as_of, each in standing.items()},
+                    details={"commits": commits},
+                    source=(rows.schema.metadata or {}).get(b"known_at") == b"transform",
+                ),
+            )
+            publication.plan()
+            appended = publication.append()
+            publication.finish()
+            version = appended.version
+            withdrawn = appended.tombstones + appended.restored
+            figures = {"appended": appended.appended, "unchanged": appended.unchanged, "withdrawn": withdrawn}
+    if given:
         lookups.ensure(ctx, target.table, target.view)
     if not staged["failed"]:
         consumed = Consumed(ctx.store)
         for table, commit in commits.items():  # another's key may know more of one input and less of this one
             seen = min([commit, *(each.details.get("commits", {}).get(table, commit) for each in others)])
             consumed.mark(target.table, table, str(seen))
-    return {"version": version, **figures, "keys": len(readings)}
+    return {"version": version, **figures, "keys": len(given)}
 
 
 def _is_newer(standing: Covered, commits: Mapping[str, int]) -> bool:
@@ -359,24 +444,20 @@ def _is_newer(standing: Covered, commits: Mapping[str, int]) -> bool:
     return any(theirs.get(table, 0) > commit for table, commit in commits.items())
 
 
-def _reading(ctx: StepContext, target: Target, covered: Covered) -> pa.Table:
-    """What a key of the view said last."""
-    rows = staging.get(ctx.lake, covered.reading)
-    found = list(readings_of(target, rows, [{"as_of": covered.as_of, "end": covered.as_of_time}]))
-    return found[0].rows
-
-
-def readings_of(target: Target, rows: pa.Table, keys: Sequence[Mapping[str, Any]]) -> Iterator[Keyed]:
-    """Staged rows by key, with the lake's system columns."""
-    import pyarrow as pa
+def _reading(ctx: StepContext, target: Target, covered: Covered, span: Span | None) -> pa.Table:
+    """What a key of the view said last, of some event times if they are given."""
     import pyarrow.compute as pc
 
-    from evergreen.lake.rows import with_system_columns
-    from evergreen.lake.tables import Keyed
+    from evergreen.steps.readings import staged_rows
 
-    if "known_at" not in rows.column_names:
-        return  # no key gave any row, so not even the columns are known
-    own = rows["__as_of"].combine_chunks()
+    rows = staged_rows(ctx, covered.reading, target.view.timestamp, span)
+    return _finished(target, rows.filter(pc.equal(rows["__as_of"], covered.as_of)))
+
+
+def _finished(target: Target, rows: pa.Table) -> pa.Table:
+    """Staged rows with the lake's system columns."""
+    from evergreen.lake.rows import with_system_columns
+
     made = with_system_columns(
         rows.drop_columns(["known_at", "__as_of"]).replace_schema_metadata(None),
         identity=(*target.view.entity, target.view.timestamp),
@@ -384,17 +465,7 @@ def readings_of(target: Target, rows: pa.Table, keys: Sequence[Mapping[str, Any]
         known_at=rows["known_at"].combine_chunks(),
         as_of="",
     )
-    made = made.set_column(made.schema.get_field_index("_as_of"), "_as_of", own)
-    wanted = pa.array([key["as_of"] for key in keys], pa.string())
-    place = pc.index_in(own, value_set=wanted)
-    order = pc.array_sort_indices(place)  # stable: a key's rows in the order that it gave them; others come last
-    counts = {row["values"]: row["counts"] for row in pc.value_counts(place).to_pylist()}
-    at = 0
-    made = made.take(order)
-    for number, key in enumerate(keys):
-        size = counts.get(number, 0)
-        yield Keyed(made.slice(at, size), key["as_of"], key["end"], key["end"])
-        at += size
+    return made.set_column(made.schema.get_field_index("_as_of"), "_as_of", rows["__as_of"].combine_chunks())
 
 
 def catch_up(ctx: StepContext, name: str, workspace: str) -> None:
@@ -405,10 +476,12 @@ def catch_up(ctx: StepContext, name: str, workspace: str) -> None:
     wanted = plan(ctx, target)
     if not wanted.keys:
         return
-    rows, failed = compute(ctx, target, wanted.keys)
-    if len(failed) == len(wanted.keys):
-        raise next(iter(failed.values()))
-    figures = append(ctx, target, _staged(ctx, target, wanted, rows, failed))
+    with tempfile.TemporaryDirectory(prefix="evergreen-build-") as folder:
+        rows, failed = compute(ctx, target, wanted.keys, Path(folder))
+        if len(failed) == len(wanted.keys):
+            raise next(iter(failed.values()))
+        staged = _staged(ctx, target, wanted, rows, failed)
+    figures = append(ctx, target, staged)
     log.info("Caught up with %s: %s", target.table, figures)
 
 

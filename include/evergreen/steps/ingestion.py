@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from evergreen.ingest.late import LateRows
+    from evergreen.lake.readings import Span
     from evergreen.spec.base import DType
+    from evergreen.steps.readings import StagedReadings
+    from evergreen.store.coverage import Covered
 
 log = logging.getLogger(__name__)
 
@@ -51,11 +54,11 @@ def read_key(ctx: StepContext, *, is_current: bool = True) -> Outcome:
     Raises:
         Skipped: When nothing is there and the source says to skip.
     """
-    from evergreen.ingest.read import read as read_source
+    from evergreen.ingest.read import open_read
 
     start, end = ctx.interval
     first_load = is_first_load(ctx)
-    got = read_source(
+    with open_read(
         ctx.dataset,
         as_of=ctx.as_of,
         start=start,
@@ -64,24 +67,24 @@ def read_key(ctx: StepContext, *, is_current: bool = True) -> Outcome:
         landing=ctx.settings.landing,
         types=_types(ctx),
         late=_late_rows(ctx) if is_current else None,
-    )
-    log.info(
-        "Read %d rows of %s for %s: %d to validate, %d quarantined, %d superseded",
-        got.rows_read, ctx.name, ctx.as_of, got.good.num_rows, got.quarantined.num_rows, got.superseded,
-    )  # fmt: skip
-    return Outcome(
-        {
-            "rows_read": got.rows_read,
-            "rows_source": got.rows_source,
-            "good": staging.put(ctx.lake, got.good),
-            "quarantined": staging.put(ctx.lake, got.quarantined),
-            "late": got.late,
-            "superseded": got.superseded,
-            "first_load": first_load,
-            "fingerprint": got.fingerprint,
-            "files": len(got.files),
-        }
-    )
+    ) as got:
+        log.info(
+            "Read %d rows of %s for %s: %d to validate, %d quarantined, %d superseded",
+            got.rows_read, ctx.name, ctx.as_of, got.good.num_rows, got.quarantined.num_rows, got.superseded,
+        )  # fmt: skip
+        return Outcome(
+            {
+                "rows_read": got.rows_read,
+                "rows_source": got.rows_source,
+                "good": staging.put_all(ctx.lake, got.good.tables()),
+                "quarantined": staging.put_all(ctx.lake, got.quarantined.tables()),
+                "late": got.late,
+                "superseded": got.superseded,
+                "first_load": first_load,
+                "fingerprint": got.fingerprint,
+                "files": len(got.files),
+            }
+        )
 
 
 def validate_depends(ctx: StepContext) -> Mapping[str, Any]:
@@ -94,41 +97,37 @@ def validate(ctx: StepContext) -> Outcome:
     import pyarrow as pa
 
     from evergreen.ingest.load import originals
-    from evergreen.quality.quarantine import split
+    from evergreen.quality.quarantine import Parting
     from evergreen.quality.report import report_html
     from evergreen.quality.validate import validate as run_expectations
     from evergreen.quality.verdict import stop_reason
 
     before = ctx.inp.inputs["read"]
-    rows = staging.get(ctx.lake, before["good"])
-    broken = staging.get(ctx.lake, before["quarantined"])
-    verdict = run_expectations(rows, ctx.dataset.expectations)
-    source = {"as_of": ctx.as_of, "landing": ctx.settings.landing, "fingerprint": before["fingerprint"]}
-    good, refused = split(rows, verdict, as_of=ctx.as_of, originals=partial(originals, ctx.dataset, **source))
-    broken = pa.concat_tables([broken, refused])
-    html = report_html(verdict, title=f"{ctx.name} as of {ctx.as_of}")
     report = f"reports/{ctx.name}/{ctx.as_of}/validation-{ctx.key[:12]}.html"
-    ctx.lake.blobs.put_if_absent(report, html.encode())
-    stop = stop_reason(
-        verdict,
-        rows_read=before["rows_read"] - before["late"],
-        quarantined=broken.num_rows - before["late"],  # they are of other intervals, and say nothing of this one
-        max_quarantined=ctx.dataset.max_quarantined,
-    )
-    if stop is not None:
-        raise DataError(
-            f"{ctx.name} as of {ctx.as_of}",
-            stop,
-            remedy=f"Nothing was published. See {report}; repair the source and clear the task `read`.",
+    broken = staging.get(ctx.lake, before["quarantined"])
+    with staging.opened(ctx.lake, before["good"]) as rows:
+        verdict = run_expectations(rows, ctx.dataset.expectations)
+        ctx.lake.blobs.put_if_absent(report, report_html(verdict, title=f"{ctx.name} as of {ctx.as_of}").encode())
+        stop = stop_reason(
+            verdict,
+            rows_read=before["rows_read"] - before["late"],
+            # those that came too late are of other intervals, and say nothing of this one
+            quarantined=broken.num_rows + len(verdict.bad_rows) - before["late"],
+            max_quarantined=ctx.dataset.max_quarantined,
         )
-    return Outcome(
-        {
-            "good": staging.put(ctx.lake, good),
-            "quarantined": staging.put(ctx.lake, broken),
-            "verdict": verdict.to_dict(),
-        },
-        links={"report": report},
-    )
+        if stop is not None:
+            raise DataError(
+                f"{ctx.name} as of {ctx.as_of}",
+                stop,
+                remedy=f"Nothing was published. See {report}; repair the source and clear the task `read`.",
+            )
+        parting = Parting(rows.tables(), verdict)
+        good = staging.put_all(ctx.lake, parting.good())
+    source = {"as_of": ctx.as_of, "landing": ctx.settings.landing, "fingerprint": before["fingerprint"]}
+    refused = parting.quarantined(ctx.as_of, partial(originals, ctx.dataset, **source))
+    quarantined = staging.put(ctx.lake, pa.concat_tables([broken, refused]))
+    output = {"good": good, "quarantined": quarantined, "verdict": verdict.to_dict()}
+    return Outcome(output, links={"report": report})
 
 
 def publish_depends(ctx: StepContext) -> Mapping[str, Any]:
@@ -173,48 +172,56 @@ def publish_key(
             models: those quarantine and count nothing.
         changed_known_at: Known time of what changed; the key's own end by default.
     """
-    from evergreen.ingest.losses import refuse_losses
-    from evergreen.lake.tables import Keyed
     from evergreen.quality.quarantine import not_there
-    from evergreen.steps.readings import Publication, Write
+    from evergreen.steps.readings import Key, Publication, StagedReadings, Write, staged_rows
     from evergreen.store.coverage import Coverage
     from evergreen.store.row_counts import RowCounts
 
     first, checked = ctx.inp.inputs["read"], ctx.inp.inputs["validate"]
     table, dataset = _table(ctx), ctx.dataset
     standing = Coverage(ctx.store).get(table, ctx.as_of)
-    good = staging.get(ctx.lake, good_rows)
     broken = staging.get(ctx.lake, checked["quarantined"])
     _, end = ctx.interval
-    rows = rows_of(ctx, good, ctx.as_of)
-    if dataset.event_time is None and ctx.lake.table(table).exists():
-        refuse_losses(dataset, rows, ctx.lake.table(table).read([], known_by=end), as_of=ctx.as_of)
-    publication = Publication(
-        ctx,
-        table,
-        [Keyed(rows, ctx.as_of, end, max(end, changed_known_at or end))],
-        Write(
-            reading=good_rows,
-            tag=ctx.key,
-            rows_of=lambda covered: rows_of(ctx, staging.get(ctx.lake, covered.reading), covered.as_of),
-            expected={ctx.as_of: None if standing is None else standing.step_key},
-            details={"first_load": first["first_load"], "fingerprint": first["fingerprint"]},
-            source=dataset.known_at is not None,
-            whole=dataset.event_time is None,
-        ),
-    )
-    publication.plan()
-    if is_current:
-        quarantine = ctx.lake.table(f"quarantine/{ctx.name}")
-        kept = quarantine.read(match={"as_of": ctx.as_of}) if quarantine.exists() else broken.schema.empty_table()
-        quarantine.append_once(not_there(broken, kept), ctx.key, guard=publication.guard, point="quarantine.commit")
-    appended = publication.append()
+
+    def rows_of_other(covered: Covered, span: Span | None) -> pa.Table:
+        return rows_of(ctx, staged_rows(ctx, covered.reading, dataset.event_time, span), covered.as_of)
+
+    with staging.opened(ctx.lake, good_rows) as good:
+        readings = StagedReadings(
+            good,
+            [Key(ctx.as_of, end, max(end, changed_known_at or end))],
+            event_time=dataset.event_time,
+            key_column=None,
+            finish=lambda rows: rows_of(ctx, rows, ctx.as_of),
+        )
+        _refuse_losses(ctx, readings)
+        publication = Publication(
+            ctx,
+            table,
+            readings,
+            Write(
+                reading=good_rows,
+                tag=ctx.key,
+                rows_of=rows_of_other,
+                expected={ctx.as_of: None if standing is None else standing.step_key},
+                details={"first_load": first["first_load"], "fingerprint": first["fingerprint"]},
+                source=dataset.known_at is not None,
+                whole=dataset.event_time is None,
+            ),
+        )
+        publication.plan()
+        if is_current:
+            quarantine = ctx.lake.table(f"quarantine/{ctx.name}")
+            kept = quarantine.read(match={"as_of": ctx.as_of}) if quarantine.exists() else broken.schema.empty_table()
+            quarantine.append_once(not_there(broken, kept), ctx.key, guard=publication.guard, point="quarantine.commit")
+        appended = publication.append()
+        good_count = good.num_rows
     figures = {
         "version": appended.version,
         "appended": appended.appended,
         "unchanged": appended.unchanged,
         "withdrawn": appended.tombstones + appended.restored,
-        "good": good.num_rows,
+        "good": good_count,
         "quarantined": broken.num_rows,
         "superseded": first["superseded"],
     }
@@ -225,7 +232,7 @@ def publish_key(
             ctx.as_of_time,
             step_key=ctx.key,
             rows_read=first["rows_read"],
-            good=good.num_rows,
+            good=good_count,
             quarantined=broken.num_rows,
             superseded=first["superseded"],
             details={
@@ -237,6 +244,16 @@ def publish_key(
         )
     publication.finish()
     return figures
+
+
+def _refuse_losses(ctx: StepContext, readings: StagedReadings) -> None:
+    """Refuses a whole snapshot that lacks too much of what lives."""
+    from evergreen.ingest.losses import refuse_losses
+
+    table, (_, end) = ctx.lake.table(_table(ctx)), ctx.interval
+    if ctx.dataset.event_time is None and table.exists():
+        [snapshot] = readings.between(None, None)
+        refuse_losses(ctx.dataset, snapshot.rows, table.read([], known_by=end), as_of=ctx.as_of)
 
 
 def published_after(ctx: StepContext) -> str | None:

@@ -7,8 +7,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
+from evergreen.ingest import csvfile, load
 from evergreen.ingest.read import Read, read
 from evergreen.spec.dataset import Dataset
 
@@ -45,17 +47,36 @@ def landed(tmp_path: Path) -> Callable[[str, str | bytes], Path]:
     return lay
 
 
+@pytest.fixture(autouse=True)
+def small_portions(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Makes every portion from now on one of a few rows."""
+
+    def make() -> None:
+        monkeypatch.setattr(csvfile, "BLOCK", 40)
+        monkeypatch.setattr(load, "PARQUET_ROWS", 2)
+
+    return make
+
+
 @pytest.fixture
-def ingest(tmp_path: Path) -> Callable[..., Read]:
-    """Reads January 2013 (UTC) of a dataset and checks that the figures add up."""
+def ingest(tmp_path: Path, small_portions: Callable[[], int]) -> Callable[..., Read[pa.Table]]:
+    """Reads January 2013 (UTC) of a dataset; checks that the figures add up, and portion by portion are the same."""
 
     def run(
         dataset: Dataset, *, first_load: bool = False, start: datetime = START, end: datetime = END, **how: Any
-    ) -> Read:
-        result = read(
-            dataset, as_of="2013-02-01", start=start, end=end, first_load=first_load, landing=str(tmp_path), **how
-        )
+    ) -> Read[pa.Table]:
+        how |= {"as_of": "2013-02-01", "start": start, "end": end, "first_load": first_load, "landing": str(tmp_path)}
+        result = read(dataset, **how)
         assert result.rows_read == result.good.num_rows + result.quarantined.num_rows + result.superseded
+        again = read(dataset, **how, portion=small_portions())
+        assert again.good.equals(result.good), (again.good, result.good)
+        assert quarantined(again) == quarantined(result)
+        for name in ("late", "superseded", "rows_read", "rows_source", "fingerprint", "files"):
+            assert getattr(again, name) == getattr(result, name), name
         return result
 
     return run
+
+
+def quarantined(result: Read[pa.Table]) -> list[str]:
+    return sorted(map(str, result.quarantined.to_pylist()))

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from evergreen.ingest.cast import cast, value_sql
-from evergreen.ingest.infer import infer
+from evergreen.ingest.infer import Inference
 from evergreen.lake.duck import connect
 from evergreen.spec.dataset import FileSource
 
@@ -41,8 +41,9 @@ def test_values_stay_in_their_rows(sizes):
         assert columns["day"].to_pylist() == [date(2013, 1, 1) + timedelta(days=n) for n in numbers]
         assert columns["at"].to_pylist() == [START + timedelta(minutes=n) for n in numbers]
         assert columns["name"].to_pylist() == raw["name"].to_pylist()
-    found = infer(raw, dict.fromkeys(KINDS, NULLS), {})
-    assert found == {**KINDS, "flag": "string"}
+    inference = Inference({})
+    inference.add(raw, dict.fromkeys(KINDS, NULLS))
+    assert inference.found == {**KINDS, "flag": "string"}
 
 
 def test_texts_that_mean_nothing_make_no_join():

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from evergreen.lake.lake import Lake
 from evergreen.lake.rows import with_system_columns
-from evergreen.lake.versions import _all_differ
+from evergreen.lake.versions import all_differ
 
 DAY0 = datetime(2013, 1, 1, tzinfo=UTC)
 STAMP = pa.timestamp("us", tz="UTC")
@@ -141,5 +141,5 @@ def test_rows_that_differ_are_known_to_and_others_never_taken_for_it(ids: list[s
     cuts = sorted(data.draw(st.lists(st.integers(0, len(ids)), max_size=3)))
     whole = pa.array(ids, pa.string())
     chunks = [whole[a:b] for a, b in pairwise([0, *cuts, len(ids)])]
-    told = _all_differ(pa.chunked_array(chunks, pa.string()))
+    told = all_differ(pa.chunked_array(chunks, pa.string()))
     assert told == (len(set(ids)) == len(ids) and (len(ids) < 2 or all(len(each.encode()) == 32 for each in ids)))

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from evergreen.errors import SpecError
-from evergreen.quality.quarantine import split
+from evergreen.quality.quarantine import Parting
 from evergreen.quality.report import report_html
 from evergreen.quality.validate import validate
 from evergreen.quality.verdict import stop_reason
@@ -154,16 +154,22 @@ def test_a_wrong_expectation_is_a_spec_error_that_says_what_is_right(expectation
         validate(ROWS, [expectation])
 
 
+def split(rows, verdict, size=2):
+    parting = Parting((rows.slice(at, size) for at in range(0, rows.num_rows, size)), verdict)
+    good = pa.concat_tables(parting.good())
+    return good, parting.quarantined("2013-02-01")
+
+
 def test_split_keeps_good_rows_and_quarantines_bad_ones_with_their_place():
     rows = ROWS.append_column("__source", pa.array(["a.csv"] * 5)).append_column("__line", pa.array(range(2, 7)))
-    good, quarantined = split(rows, validate(rows, [BETWEEN]), as_of="2013-02-01")
+    good, quarantined = split(rows, validate(rows, [BETWEEN]))
     assert good["id"].to_pylist() == [1, 3, 3]
     assert good.column_names == ROWS.column_names
     first = quarantined.to_pylist()[0]
     assert (first["source"], first["line"], first["stage"], first["as_of"]) == ("a.csv", 3, "validate", "2013-02-01")
     assert json.loads(first["row"])["temp"] == 1048.0
     assert "__known_at" not in json.loads(first["row"])
-    good, quarantined = split(ROWS, validate(ROWS, [BETWEEN]), as_of="2013-02-01")
+    good, quarantined = split(ROWS, validate(ROWS, [BETWEEN]))
     assert (good.num_rows, quarantined["line"].to_pylist()) == (3, [None, None])
 
 
