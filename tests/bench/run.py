@@ -17,6 +17,7 @@ from typing import Any
 
 TARGETS = {
     "asof_join": 2.0, "task_build": 1.2, "parse_fleet": 1.5, "life_overhead": 1.5, "append_late": 1.5, "log_read": 2.0,
+    "fleet_beat": 2.0,
 }  # fmt: skip
 LARGE = {"period_cost": 1.3, "asof_join_large": 1.5, "train_overhead": 1.3, "fleet_period": 1.5}
 NEEDS = {
