@@ -17,7 +17,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -73,11 +73,15 @@ def run(data: Path | None = None) -> dict[str, Any]:
 
 
 @contextmanager
-def running(folder: Path, workspace: Path, project: Path) -> Iterator[Any]:
+def running(
+    folder: Path, workspace: Path, project: Path, *, extra_env: Mapping[str, str] | None = None
+) -> Iterator[Any]:
     """A stack of its own whose calendars are quiet, removed afterwards; the logs of one that failed are kept."""
     from evergreen.stack.stack import Stack
 
-    stack = Stack(folder / "instance", workspace=workspace, project=project, calendar_from="2100-01-01")
+    stack = Stack(
+        folder / "instance", workspace=workspace, project=project, calendar_from="2100-01-01", extra_env=extra_env
+    )
     try:
         with stack:
             yield stack

@@ -28,12 +28,15 @@ class AirflowApi:
         url: Address of the API server.
         user, password: Of Airflow's login.
         poll_seconds: Pause between two looks at a run.
+        patience_seconds: How long a run is waited for unless a call says otherwise.
     """
 
-    def __init__(self, url: str, user: str, password: str, *, poll_seconds: float = 0.4) -> None:
+    def __init__(
+        self, url: str, user: str, password: str, *, poll_seconds: float = 0.4, patience_seconds: float = 300
+    ) -> None:
         self._login = {"username": user, "password": password}
         self._client = httpx.Client(base_url=url, timeout=60)
-        self.poll_seconds = poll_seconds
+        self.poll_seconds, self.patience_seconds = poll_seconds, patience_seconds
 
     def close(self) -> None:
         """Closes the connections."""
@@ -96,7 +99,9 @@ class AirflowApi:
         found = self.get(f"/dags/{dag}/dagRuns", limit=100, order_by="-run_after")["dag_runs"]
         return [run for run in found if key is None or run.get("partition_key") == key]
 
-    def wait_for_key(self, dag: str, key: str, *, seconds: float = 300, done: str | None = None) -> dict[str, Any]:
+    def wait_for_key(
+        self, dag: str, key: str, *, seconds: float | None = None, done: str | None = None
+    ) -> dict[str, Any]:
         """Waits until the DAG has run for a key and nothing of that key is under way; gives the newest run.
 
         Args:
@@ -115,12 +120,13 @@ class AirflowApi:
             chosen[:] = [run for run in found if done is None or self._did(dag, run, done)][:1]
             return bool(chosen)
 
+        seconds = self.patience_seconds if seconds is None else seconds
         if not self._until(settled, seconds):
             states = [(run["dag_run_id"], run["state"]) for run in self.runs(dag, key)]
             raise TransientError(f"{dag} did not settle for {key} in {seconds:g} s: {states or 'no run'}")
         return self._checked(dag, chosen[0])
 
-    def wait_for_run(self, dag: str, run_id: str, *, seconds: float = 300) -> dict[str, Any]:
+    def wait_for_run(self, dag: str, run_id: str, *, seconds: float | None = None) -> dict[str, Any]:
         """Waits for the end of one run.
 
         Raises:
@@ -128,6 +134,7 @@ class AirflowApi:
             TransientError: When it did not end in time.
         """
         path = f"/dags/{dag}/dagRuns/{run_id}"
+        seconds = self.patience_seconds if seconds is None else seconds
         if not self._until(lambda: self.get(path)["state"] in ("success", "failed"), seconds):
             raise TransientError(f"{dag} run {run_id} did not end in {seconds:g} s")
         return self._checked(dag, self.get(path))

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from evergreen.lake.lake import Lake
     from evergreen.store.gateways import Applied
     from evergreen.store.history import Promotion
+    from evergreen.store.ledger import Pulse
     from evergreen.store.store import Store
     from evergreen.store.trainings import Training
 
@@ -52,6 +53,7 @@ class Follower(threading.Thread):
         self._reported: dict[str, Applied] = {}
         self._servers: dict[str, int] = {}
         self._failed: dict[str, tuple[int, float]] = {}
+        self._rest: Pulse | None = None
         self._store_fault: str | None = None
         self.last_seen: float | None = None
         self.faults: dict[str, str] = {}
@@ -98,8 +100,9 @@ class Follower(threading.Thread):
     def follow(self, budget_seconds: float = math.inf) -> bool:
         """One look at the ledgers of all models. A model that cannot be followed keeps no other from it.
 
-        Local copies are proven and mended first, which needs no store; then what the ledgers say is applied, the
-        newest promotion first, and acknowledged.
+        A round after one that left nothing to do, in which nothing has changed, looks at no model. In any other local
+        copies are proven and mended first, which needs no store; then what the ledgers say is applied, the newest
+        promotion first, and acknowledged.
 
         Args:
             budget_seconds: After so long no further model is begun, of either kind.
@@ -110,8 +113,12 @@ class Follower(threading.Thread):
         Raises:
             EvergreenError: When the store does not answer.
         """
-        from evergreen.store.ledger import Ledger
+        from evergreen.store.ledger import Ledger, Pulse
 
+        if self._is_at_rest():
+            self._routes.save()
+            return False
+        self._routes.shelf.has_lost.clear()  # before the look: what is lost from here on is looked at next time
         is_behind = self._mend(budget_seconds)
         self._routes.save()
         servers = self._servers = Ledger(self._store).servers()
@@ -126,7 +133,29 @@ class Follower(threading.Thread):
                 break
         self._routes.save()
         self._report(servers)
-        return is_behind or done < len(moved)
+        is_behind = is_behind or done < len(moved)
+        if not is_behind:
+            self._rest = Pulse.of(servers)
+        return is_behind
+
+    def _is_at_rest(self) -> bool:
+        """Whether the last round left nothing to do and nothing has changed since.
+
+        Besides the ledgers that is a version that was lost from memory or disk, a pause after a failed try that is
+        over, and a store that has forgotten this gateway. After any fault the next round looks at every model.
+        """
+        from evergreen.store.ledger import Ledger
+
+        rest, self._rest = self._rest, None
+        if rest is None or self._routes.shelf.has_lost.is_set() or self._heartbeat.was_unknown.is_set():
+            return False
+        if any(time.monotonic() >= until for _, until in self._failed.values()):
+            return False
+        if Ledger(self._store).pulse() != rest:
+            return False
+        self.last_seen = time.monotonic()
+        self._rest = rest
+        return True
 
     def _is_due(self, model: str, seq: int) -> bool:
         """Whether a model is served by another entry, and not in the pause after a failed try."""
@@ -207,7 +236,9 @@ class Follower(threading.Thread):
             if self._reported.get(model, Applied(0)) != now:
                 changed[model] = now
         if changed:
-            Gateways(self._store).report(self._instance, self._url, changed)
+            is_new = Gateways(self._store).report(self._instance, self._url, changed)
+            if is_new and self._reported:  # the store had forgotten this gateway, and all that it was told before
+                self._heartbeat.was_unknown.set()
             self._reported |= changed
 
 

@@ -119,6 +119,7 @@ class Target:
             return self.shelf.take(digest)
         except Exception as error:  # whatever it is, the other version must still serve
             self.faults = {**self.faults, digest: _fault(version, error)}
+            self.shelf.has_lost.set()  # after all that shows the loss, so that who sees it set sees that too
             log.error("%s %s", self.route.model, self.faults[digest])
             return None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from functools import cached_property
-from threading import Lock
+from threading import Event, Lock
 from typing import TYPE_CHECKING
 
 from evergreen.errors import DataError
@@ -29,10 +29,14 @@ class Shelf:
     Args:
         copies: Where bundles lie.
         room: So many versions are held; the one that was asked longest ago goes first.
+
+    Attributes:
+        has_lost: Set when a version could not be loaded for a call, so that the follower looks at what it broke.
     """
 
     def __init__(self, copies: Copies, room: int = ROOM) -> None:
         self.copies, self._room = copies, room
+        self.has_lost = Event()
         self._lock = Lock()
         self._held: OrderedDict[str, Served] = OrderedDict()
         self._gates: dict[str, Lock] = {}

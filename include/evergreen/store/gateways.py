@@ -61,8 +61,8 @@ class Gateways:
         with self._store.transaction() as connection:
             return _beat(connection, instance, url)
 
-    def report(self, instance: str, url: str, applied: Mapping[str, Applied]) -> None:
-        """Says what changed, by model: one statement for all of it, and a beat."""
+    def report(self, instance: str, url: str, applied: Mapping[str, Applied]) -> bool:
+        """Says what changed, by model: one statement for all of it, and a beat, whose answer it gives."""
         rows = [
             {
                 "instance": instance, "model": model,
@@ -71,12 +71,13 @@ class Gateways:
             for model, each in sorted(applied.items())
         ]  # fmt: skip
         with self._store.transaction() as connection:
-            _beat(connection, instance, url)
+            is_new = _beat(connection, instance, url)
             if rows:
                 statement = insert(gateway_models).values(rows)
                 new = {name: statement.excluded[name] for name in ("applied_seq", "fault_seq", "fault")}
                 now = {**new, "at": func.clock_timestamp()}
                 connection.execute(statement.on_conflict_do_update(index_elements=["instance", "model"], set_=now))
+        return is_new
 
     def live(self, model: str, within_seconds: float) -> list[Gateway]:
         """All instances that were seen in the last ``within_seconds``, by name, whether they know the model or not."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple, Self
 
-from sqlalchemy import ColumnElement, Connection, func, select, update
+from sqlalchemy import ColumnElement, Connection, and_, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from evergreen import faults
@@ -16,6 +16,29 @@ from evergreen.store import history
 from evergreen.store.history import Action, Hold, Promotion
 from evergreen.store.schema import promotions
 from evergreen.store.store import Store
+
+_SERVING = and_(promotions.c.served_from.is_not(None), promotions.c.served_to.is_(None))
+
+
+class Pulse(NamedTuple):
+    """What tells one state of who serves from every other: equal pulses of one store mean that nothing has changed.
+
+    A model's serving entry is only ever followed by one of a higher number, and in the same transaction, so that every
+    commit that changes a server, or brings a model's first, makes ``seqs`` larger. It is counted from the rows that a
+    snapshot sees: an entry that commits late counts from its commit on, whatever numbers and instants were seen before.
+
+    Attributes:
+        models: How many models serve.
+        seqs: Sum of the numbers of the entries by which they do.
+    """
+
+    models: int
+    seqs: int
+
+    @classmethod
+    def of(cls, servers: Mapping[str, int]) -> Self:
+        """Of what :meth:`Ledger.servers` gave."""
+        return cls(len(servers), sum(servers.values()))
 
 
 class Ledger:
@@ -47,11 +70,18 @@ class Ledger:
         """
         query = (
             select(promotions.c.model, promotions.c.seq)
-            .where(promotions.c.served_from.is_not(None), promotions.c.served_to.is_(None))
+            .where(_SERVING)
             .order_by(promotions.c.at.desc(), promotions.c.model)
         )
         with self._store.transaction() as connection:
             return {row.model: row.seq for row in connection.execute(query)}
+
+    def pulse(self) -> Pulse:
+        """Of the servers of all models: one row, whatever their number."""
+        query = select(func.count(), func.coalesce(func.sum(promotions.c.seq), 0)).where(_SERVING)
+        with self._store.transaction() as connection:
+            models, seqs = connection.execute(query).one()
+        return Pulse(models, seqs)
 
     def entries_of(self, models: Collection[str]) -> dict[str, list[Promotion]]:
         """All entries of several models by seq; one look for all of them."""
@@ -181,9 +211,7 @@ def _append(connection: Connection, expected_seq: int, draft: Promotion) -> Prom
     entry = history.following(last, replace(draft, at=now))
     if entry.serves:
         connection.execute(
-            update(promotions)
-            .where(of_model, promotions.c.served_from.is_not(None), promotions.c.served_to.is_(None))
-            .values(served_to=entry.at, end_cause=entry.action)
+            update(promotions).where(of_model, _SERVING).values(served_to=entry.at, end_cause=entry.action)
         )
     row = {column.name: getattr(entry, column.name) for column in promotions.columns}
     inserted = connection.execute(

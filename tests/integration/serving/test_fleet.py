@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import event, insert
+from sqlalchemy import event
 
+import made_fleet
 from evergreen.serving.follow import READ_AT_ONCE, Follower
 from evergreen.serving.routes import Routes
 from evergreen.store.gateways import Gateways
-from evergreen.store.history import Promotion, following
-from evergreen.store.schema import promotions, trainings
 from evergreen.store.store import Store
 from evergreen.store.trainings import Trainings
 
 MODELS = 1000
-DAY = datetime(2013, 2, 1, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -29,19 +26,7 @@ def fleet(life) -> list[str]:
     life.train(2)
     names = [f"{life.model}_{number:04d}" for number in range(MODELS)]
     adopted = [Trainings(life.store).by_version(life.model, version) for version in (1, 2)]
-    rows, made = [], []
-    for name in names:
-        last = None
-        for version, training in enumerate(adopted, start=1):
-            draft = Promotion(name, version, version, "promote", "a", "r", {}, "2013-02-01", DAY, at=DAY)
-            last = following(last, draft)
-            rows.append({column.name: getattr(last, column.name) for column in promotions.columns})
-            copied = {column.name: getattr(training, column.name) for column in trainings.columns}
-            made.append({**copied, "model": name, "training_id": f"{name}-{version}"})
-        rows[-2] |= {"served_to": DAY, "end_cause": "promote"}
-    with life.store.transaction() as connection:
-        connection.execute(insert(promotions), rows)
-        connection.execute(insert(trainings), made)
+    made_fleet.add(life.store, names, adopted)
     return names
 
 
@@ -83,11 +68,34 @@ def test_a_fleet_is_followed_with_few_statements_over_few_connections(life, flee
         Gateways(counted.store).beat("i", "http://x")
     life.model = fleet[500]
     seq = life.serve(1, "roll_back")
-    with counted.at_most(5):
+    with counted.at_most(6):  # pulse, heads, ledger, trainings, beat, report
         assert not follower.follow()
     assert Gateways(life.store).live(life.model, 600)[0].applied_seq == seq == 3
     assert counted.connections == 1
     counted.store.close()
+
+
+def test_a_round_at_rest_looks_at_no_model_and_the_next_one_sees_the_single_change(life, fleet, tmp_path, monkeypatch):
+    routes = Routes(tmp_path / "gateway")
+    follower = Follower(life.store, life.lake, routes, instance="i", url="http://x")
+    while follower.follow():
+        pass
+
+    def looked(*_: Any) -> Any:
+        raise AssertionError("a model was looked at")
+
+    with monkeypatch.context() as resting:
+        for name in ("target", "targets"):
+            resting.setattr(routes, name, looked)
+        before = follower.last_seen
+        assert not follower.follow()
+        assert follower.last_seen > before, "the store was seen all the same"
+    life.model = fleet[700]
+    life.serve(1, "roll_back")
+    assert not follower.follow()
+    assert routes.target(fleet[700]).route.version == 1
+    assert Gateways(life.store).live(fleet[700], 600)[0].applied_seq == 3
+    assert {routes.target(name).route.seq for name in fleet if name != fleet[700]} == {2}
 
 
 def test_a_restart_takes_up_a_fleet_and_acknowledges_all_of_it_at_once(life, fleet, postgres_url, tmp_path):

@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from evergreen.errors import Superseded
 from evergreen.store import history
 from evergreen.store.history import Promotion
-from evergreen.store.ledger import Ledger
+from evergreen.store.ledger import Ledger, Pulse
 from evergreen.store.schema import promotions
 from evergreen.store.store import Store
 
@@ -53,6 +53,34 @@ def test_the_champion_by_the_data_clock_is_the_last_by_seq(store: Store, model: 
         assert ledger.champion_at(model, moment) == history.champion_at(ledger.entries(model), moment)
     assert ledger.is_historic(model, FEBRUARY + timedelta(days=14))
     assert not ledger.is_historic(model, FEBRUARY + timedelta(days=15))
+
+
+def test_every_change_of_who_serves_makes_the_pulse_larger_and_nothing_else_moves_it(store: Store, model: str) -> None:
+    ledger, other = Ledger(store), f"x{model}"
+    acts = [(model, 1, "promote"), (other, 1, "promote"), (model, 2, "promote"), (model, 1, "roll_back"),
+            (model, None, "release"), (other, 2, "promote"), (model, 3, "promote")]  # fmt: skip
+    for name, version, action in acts:
+        before = ledger.pulse()
+        assert before == Pulse.of(ledger.servers())
+        _append(store, name, ledger.seq(name), version, action=action)
+        after = ledger.pulse()
+        assert after == Pulse.of(ledger.servers())
+        assert after == before if version is None else after.seqs > before.seqs
+
+
+def test_an_entry_that_commits_late_moves_the_pulse_when_it_commits(store: Store, model: str) -> None:
+    ledger, late = Ledger(store), f"x{model}"
+    made = history.following(
+        None, Promotion(late, 0, 1, "promote", "test", "r", {}, "2013-02-01", FEBRUARY, at=datetime.now(UTC))
+    )
+    with store.transaction() as connection:
+        row = {column.name: getattr(made, column.name) for column in promotions.columns}
+        connection.execute(insert(promotions), row)
+        for seq in range(3):  # later by number and by clock, and committed
+            _append(store, model, seq, seq + 1)
+        before = ledger.pulse()
+        assert late not in ledger.servers()
+    assert ledger.pulse() == Pulse(before.models + 1, before.seqs + 1)
 
 
 @pytest.mark.parametrize("expected_seq", [0, 2])

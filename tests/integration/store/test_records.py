@@ -134,8 +134,8 @@ def test_gateways_that_beat_are_live_until_they_leave_whatever_they_serve(store:
 
     assert gateways.beat(second) and not gateways.beat(second)
     assert [(each.instance, each.applied_seq, each.fault) for each in live()] == [(second, 0, "")]
-    gateways.report(first, "http://127.0.0.1:1", {model: Applied(1), f"x{model}": Applied(7)})
-    gateways.report(first, "http://127.0.0.1:2", {model: Applied(2, 3, "seq 3: it is broken")})
+    assert gateways.report(first, "http://127.0.0.1:1", {model: Applied(1), f"x{model}": Applied(7)})
+    assert not gateways.report(first, "http://127.0.0.1:2", {model: Applied(2, 3, "seq 3: it is broken")})
     assert [(each.instance, each.applied_seq, each.fault_seq, each.fault) for each in live()] == [
         (first, 2, 3, "seq 3: it is broken"), (second, 0, 0, ""),
     ]  # fmt: skip
