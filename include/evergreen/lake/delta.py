@@ -9,6 +9,7 @@ whichever version they name; a repeated transaction from a fresh snapshot would 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -29,6 +30,7 @@ _CONFIGURATION = {"delta.enableExpiredLogCleanup": "false", "delta.deletedFileRe
 _CLEANED = "Invalid table version"
 """What a writer is told whose snapshot is older than all that the log still says."""
 _LOG_KEPT = "delta.logRetentionDuration"
+_SEAL = "evergreen.seal"
 ROW_GROUP = 1 << 16
 """Rows of a group of a compacted file: the least that a reader takes from it."""
 
@@ -177,11 +179,21 @@ class Snapshot:
 
         return pa.table(self._delta.get_add_actions(flatten=True))
 
-    def commits(self, first: int, last: int) -> pa.Table:
-        """All rows of some commits, both inclusive; number 0 stands for rows that carry none."""
+    def names(self) -> set[str]:
+        """Paths of the data files, relative to the table's folder."""
+        return set(self._told()["path"].to_pylist())
+
+    def commits(self, first: int, last: int, columns: Sequence[str] | None = None) -> pa.Table:
+        """All rows of some commits, both inclusive; number 0 stands for rows that carry none.
+
+        Args:
+            columns: To read; all by default.
+        """
         import pyarrow as pa
         import pyarrow.compute as pc
 
+        if "_commit" not in self.schema.names:
+            return self.scan(self.schema.names if columns is None else columns)
         number = pc.field("_commit")
         pruned: str | None = _commits(first, last)
         if not first:
@@ -193,10 +205,19 @@ class Snapshot:
             dataset = self._delta.to_pyarrow_dataset(
                 filesystem=self._root.arrow_filesystem(self._path), file_pruning_predicate=pruned
             )
-            return dataset.to_table(filter=within)
+            return dataset.to_table(columns=None if columns is None else list(columns), filter=within)
 
-    def rewrite(self, rows: pa.Table, first: int, last: int, transactions: Mapping[str, int], size_bytes: int) -> None:
-        """Replaces the files of some commits by new ones that hold the same rows in the order given.
+    def rewrite(
+        self,
+        rows: pa.Table,
+        first: int,
+        last: int,
+        transactions: Mapping[str, int],
+        size_bytes: int,
+        *,
+        tag: str = "upkeep",
+    ) -> None:
+        """Replaces the files of some commits by new ones that hold the same rows in the order given, or fewer.
 
         Args:
             rows: What :meth:`commits` gave.
@@ -204,19 +225,22 @@ class Snapshot:
             last: Likewise.
             transactions: As :meth:`append` takes them.
             size_bytes: Of a file, about.
+            tag: Of the commit.
 
         Raises:
             Conflict: When another writer committed since this snapshot.
         """
         from deltalake import WriterProperties
 
-        predicate = _commits(first, last)
-        if not first:
+        predicate: str | None = _commits(first, last)
+        if "_commit" not in self.schema.names:
+            predicate = None
+        elif not first:
             predicate = f'"_commit" IS NULL OR ({predicate})'
         self._write(
             rows,
             transactions,
-            {"evergreen.tag": "upkeep"},
+            {"evergreen.tag": tag},
             mode="overwrite",
             predicate=predicate,
             target_file_size=size_bytes,
@@ -246,16 +270,48 @@ class Snapshot:
             with _faults(self._root.join(self._path)):
                 self._delta.alter.set_table_properties(lacking)
 
-    def rows_changed(self) -> int:
-        """How many rows the table has more than before its newest commit, as this snapshot knows it; from the log."""
+    def rows_changed(self) -> int | None:
+        """How many rows the table has more than before its newest commit, as this snapshot knows it; from the log.
+
+        ``None`` where the log was cleaned meanwhile, so that nobody can tell.
+        """
         from deltalake import DeltaTable
 
-        with _faults(self._root.join(self._path)):
-            before = DeltaTable(
-                self._root.join(self._path), version=self.version - 1, storage_options=dict(self._root.options) or None
-            )
+        where, options = self._root.join(self._path), dict(self._root.options) or None
+        try:
+            with _faults(where):
+                before = DeltaTable(where, version=self.version - 1, storage_options=options)
+        except Conflict:
+            return None
         earlier = Snapshot(self._root, self._path, before)
         return sum(each.rows for each in self.files()) - sum(each.rows for each in earlier.files())
+
+    def seal(self, token: str) -> None:
+        """Makes every write that started from an earlier snapshot fail, whatever it writes: a change of metadata does.
+
+        A file that was there before, and that no commit names, is never named by any from then on.
+
+        Args:
+            token: Another one each time.
+
+        Raises:
+            Conflict: When another writer committed since this snapshot.
+        """
+        with _faults(self._root.join(self._path)):
+            self._delta.alter.set_table_properties({_SEAL: token}, raise_if_not_exists=False)
+
+    def forget_log(self) -> None:
+        """Deletes the log of before this snapshot, after a checkpoint of it: statistics of removed files go with it."""
+        from pyarrow import fs
+
+        filesystem, here = self._root.arrow_filesystem(f"{self._path}/_delta_log"), f"{self.version:020d}"
+        with _faults(self._root.join(self._path)):
+            self._delta.create_checkpoint()
+            for each in filesystem.get_file_info(fs.FileSelector("")):
+                number = each.base_name[: len(here)]
+                if each.type == fs.FileType.File and number.isdigit() and number < here:
+                    with contextlib.suppress(FileNotFoundError):  # another one's upkeep was quicker
+                        filesystem.delete_file(each.path)
 
     def clean_log(self, keep: timedelta) -> None:
         """Deletes entries of the log that are older than a while, after a checkpoint of all that counts."""

@@ -145,7 +145,7 @@ class Upkeep:
             if rows.num_rows != run.rows:
                 rule = f"must give the {run.rows} rows that its log names"
                 raise DataError(f"table {self.name}", rule, value=rows.num_rows)
-            rows = _sorted(rows)
+            rows = sorted_by_time(rows)
             number = snapshot.transaction(SEQUENCE)
             marks = {} if number is None else {SEQUENCE: number}
             fault_point("upkeep.merge:before")
@@ -227,7 +227,7 @@ def _due(snapshot: delta.Snapshot) -> list[Run]:
     return merges(runs(snapshot.files())) if "_commit" in snapshot.schema.names else []
 
 
-def _sorted(rows: pa.Table) -> pa.Table:
+def sorted_by_time(rows: pa.Table) -> pa.Table:
     """Rows by time and commit, each with the number of one."""
     import pyarrow.compute as pc
 

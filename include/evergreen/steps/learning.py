@@ -114,6 +114,7 @@ def _train(ctx: StepContext) -> Outcome:
     for table, version in used.items():
         pins.pin(table, version, training_id)
     pins.pin(path, 0, training_id)
+    ctx.refuse_overtaken()
     ctx.close()  # fitting may take hours, in which others want connections
     fitted = fit(model, frame, features, as_of_time=end, parts=parts)
     with tempfile.TemporaryDirectory(prefix="evergreen-") as scratch:
@@ -121,6 +122,7 @@ def _train(ctx: StepContext) -> Outcome:
         record = training_record(
             ctx, fitted, frame, training_id=training_id, as_of=as_of, sha=sha, used=used, nulls=nulls, folder=folder
         )
+        ctx.refuse_overtaken()
         bundle = bundles.put(ctx, folder)
         run_id = ctx.tracking.log_training(record)
     stood = trainings.finish(

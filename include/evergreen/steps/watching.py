@@ -193,5 +193,5 @@ def _score(ctx: StepContext, frames: Mapping[int | None, pa.Table], scored: dict
     return score_table(next(iter(frames.values())), scored, predictions, as_of=ctx.as_of)
 
 
-MONITOR = Step(monitor, monitor_depends)
+MONITOR = Step(monitor, monitor_depends, keeps_rows=True)
 REPORT = Step(report, report_depends)
