@@ -20,6 +20,7 @@ from evergreen.errors import UserError
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_PLAIN = re.compile(r"[A-Za-z0-9_.@:+-]+")
 LEAST_LETTERS = 4
 """A shorter value stands by chance in any text."""
 
@@ -80,6 +81,18 @@ class EntityKey:
             is_told = is_told and bool(said)
         return True if is_told else None
 
+    def may_be_in(self, texts: pa.ChunkedArray) -> pa.ChunkedArray:
+        """Which texts of JSON are worth a look, as far as that can be told without reading them."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        found = pa.chunked_array([pa.repeat(pa.scalar(True), len(texts))])
+        for _, value in self.values:
+            is_whole = value.isdecimal() and not value.startswith("0")
+            if is_whole or (_PLAIN.fullmatch(value) and _number(value) != _number(value)):  # else it has many spellings
+                found = pc.and_(found, pc.fill_null(pc.match_substring(texts, value), False))
+        return found
+
     def is_in(self, text: str) -> bool:
         """Whether a text holds every value as a word."""
         return all(_word(value).search(text) for _, value in self.values)
@@ -90,8 +103,8 @@ class EntityKey:
         return any(len(value) >= LEAST_LETTERS for _, value in self.values)
 
     def is_named(self, text: str) -> bool:
-        """Whether a text holds one of the values that stand out, as a word."""
-        return any(_word(value).search(text) for _, value in self.values if len(value) >= LEAST_LETTERS)
+        """Whether a text that may be about anything names the key, as far as its value stands out."""
+        return self.stands_out and self.is_in(text)
 
 
 def is_same(said: Any, value: str) -> bool:

@@ -1,9 +1,9 @@
 """Rows that go from a table for good: from every version, from the files, and from the statistics in the log.
 
 Rows carry their commit and are only ever taken away, so that all other rows stand in every version as before
-(:mod:`evergreen.lake.tables`). The table is sealed first: who started to write before starts anew, so that what he wrote
-and did not commit belongs to no commit any more and may be deleted, whoever he is. Any of it may be killed and is done
-again by the next call.
+(:mod:`evergreen.lake.tables`). The table is sealed first: whoever started to write before starts anew, so that files
+which no commit names by then are never named, and may be deleted. Any of it may be killed and is done again by the next
+call.
 """
 
 from __future__ import annotations
@@ -77,6 +77,18 @@ class Erasure:
         """How many rows, in all of their versions, would go."""
         snapshot = delta.load(self._root, self._path)
         return 0 if snapshot is None else sum(count for _, count in _touched(snapshot, doomed))
+
+    def find(self, doomed: Doomed, column: str) -> set[Any]:
+        """Values of a column of the rows that would go."""
+        snapshot = delta.load(self._root, self._path)
+        if snapshot is None or not doomed.applies(snapshot.schema.names) or column not in snapshot.schema.names:
+            return set()
+        names = list(dict.fromkeys([*doomed.columns, column]))
+        found: set[Any] = set()
+        for part in _parts(runs(snapshot.files())):
+            rows = snapshot.commits(part[0].first, part[-1].last, names)
+            found |= set(rows[column].filter(doomed.mask(rows)).to_pylist())
+        return found - {None}
 
     def erase(self, doomed: Doomed) -> int:
         """Takes them out, then deletes the files that held them and the log that tells of these.
@@ -176,7 +188,7 @@ def _touched(snapshot: delta.Snapshot, doomed: Doomed) -> list[tuple[Run, int]]:
     if "_commit" not in snapshot.schema.names:
         count = doomed.count(snapshot.scan(doomed.columns))
         return [(Run(0, _ALL, 0, 0, 0), count)] if count else []
-    found = []
+    found: list[tuple[Run, int]] = []
     for part in _parts(runs(snapshot.files())):
         rows = snapshot.commits(part[0].first, part[-1].last, [*dict.fromkeys([*doomed.columns, "_commit"])])
         if doomed.count(rows):
@@ -222,5 +234,5 @@ def _holds(filesystem: Any, name: str, doomed: Doomed) -> bool:
             return any(doomed.count(pa.Table.from_batches([batch])) for batch in batches)
     except FileNotFoundError:
         return False
-    except (pa.ArrowInvalid, OSError):
+    except (pa.ArrowInvalid, OSError):  # no commit will ever name it, so nobody needs it
         return True

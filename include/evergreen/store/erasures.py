@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Text, Update, cast, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Text, Update, cast, delete, func, or_, select, union_all, update
 from sqlalchemy.dialects.postgresql import insert
 
 from evergreen import faults
@@ -54,7 +54,8 @@ class Request:
         rows: Where -> how many rows went; of tables of row versions all versions count.
         files: Folder of the lake -> how many files went, or were written anew.
         lost: ``training_id``, ``model``, ``version`` (``None`` where none was made), ``rows`` and ``of`` (rows of the
-            training set before) of each training that cannot be done again with the same rows.
+            training set before) of each training that cannot be done again with the same rows; ``golden_rows`` of them
+            stand in its bundle, and ``names_key`` says whether that holds the key's value.
         left: What stays and names the key, or may.
         row_ids: Digests of the rows' identities, while it is not done.
     """
@@ -144,32 +145,50 @@ class Erasures:
         faults.point("erase.done:after")
         return request
 
-    def replace_set(self, number: int, old: tuple[str, str], new: tuple[str, str], *, rows: int, of: int) -> None:
+    def replace_set(
+        self, number: int, old: tuple[str, str], new: tuple[str, str], lost: Sequence[Mapping[str, Any]]
+    ) -> None:
         """Lets trainings and pins name a training set without the rows that went, and names these trainings as lost.
 
         Args:
             number: Of the request.
             old: Path and digest of the set.
             new: Path and digest of what is left of it.
-            rows: How many rows went.
-            of: How many it had.
+            lost: What each training that is found to name it loses.
         """
         with self._store.transaction() as connection:
             stood = _one(connection, number, lock=True)
             known = {each["training_id"] for each in stood.lost}
-            lost = list(stood.lost)
+            fresh = [each for each in lost if each["training_id"] not in known]
+            connection.execute(_mine(number).values(lost=[*stood.lost, *fresh]))
             for row in connection.execute(select(trainings).where(_has_set(old)).with_for_update()):
-                names = {"training_id": row.training_id, "model": row.model, "version": row.adopted_version}
-                lost += [] if row.training_id in known else [{**names, "rows": rows, "of": of}]
-                inputs = {**row.inputs, "training_set": new[0]} if row.inputs.get("training_set") else row.inputs
-                values = {"inputs": inputs, "training_set": new[1] if row.training_set else None}
-                connection.execute(update(trainings).where(trainings.c.training_id == row.training_id).values(values))
+                values = {
+                    "inputs": {**row.inputs, "training_set": new[0]},
+                    "training_set": None if row.training_set is None else new[1],
+                }
+                mine = update(trainings).where(trainings.c.training_id == row.training_id)
+                connection.execute(mine.values(values))
             holders = connection.scalars(select(pins.c.holder).where(pins.c.table == old[0])).all()
             made = [{"table": new[0], "version": 0, "holder": holder} for holder in holders]
             if made:
                 connection.execute(insert(pins).values(made).on_conflict_do_nothing())
             connection.execute(delete(pins).where(pins.c.table == old[0]))
-            connection.execute(_mine(number).values(lost=lost))
+
+    def naming(self, tables: Sequence[str]) -> set[str]:
+        """Paths of the readings and checkpoints of some tables."""
+        with self._store.transaction() as connection:
+            readings = connection.scalars(select(coverage.c.reading).where(coverage.c.table.in_(tables))).all()
+            kept = connection.scalars(select(checkpoints.c.path).where(checkpoints.c.table.in_(tables))).all()
+            return {*readings, *kept}
+
+    def is_staged(self, path: str) -> bool:
+        """Whether a reading or a checkpoint names staged rows."""
+        named = union_all(
+            select(coverage.c.reading).where(coverage.c.reading == path),
+            select(checkpoints.c.path).where(checkpoints.c.path == path),
+        )
+        with self._store.transaction() as connection:
+            return connection.execute(named.limit(1)).first() is not None
 
     def replace_staged(self, old: str, new: str, *, rows: int) -> int:
         """Lets readings and checkpoints name staged rows without those that went; gives how many did name the old."""
@@ -189,14 +208,14 @@ class Erasures:
         return [(each, lost) for each in self.all() for lost in each.lost if lost["training_id"] == training_id]
 
     def mentions(self, values: Sequence[str]) -> dict[str, int]:
-        """Columns of the store that hold one of the values as a word, and in how many rows; they stay as they are."""
+        """Columns of the store that hold all of the values as words, and in how many rows; they stay as they are."""
         patterns = [rf"(^|\W){re.escape(value)}(\W|$)" for value in values]
         found = {}
         with self._store.transaction() as connection:
-            for column in _WRITTEN if patterns else ():
-                text = cast(column, Text)
-                query = select(func.count()).select_from(column.table)
-                count = connection.execute(query.where(or_(*(text.op("~")(each) for each in patterns)))).scalar_one()
+            for column in _WRITTEN:
+                said = [cast(column, Text).op("~")(each) for each in patterns]
+                query = select(func.count()).select_from(column.table).where(*said)
+                count = connection.execute(query).scalar_one()
                 if count:
                     found[f"{column.table.name}.{column.name}"] = int(count)
         return found
