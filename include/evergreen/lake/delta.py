@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 _CONFIGURATION = {"delta.enableExpiredLogCleanup": "false", "delta.deletedFileRetentionDuration": "interval 10 days"}
 _CLEANED = "Invalid table version"
 """What a writer is told whose snapshot is older than all that the log still says."""
+_EMPTY = "No files in log segment"
+"""What a reader is told who wants a version from before all that the log still says, or of a log that has nothing."""
+_LOOKS = 5
 _LOG_KEPT = "delta.logRetentionDuration"
 _SEAL = "evergreen.seal"
 ROW_GROUP = 1 << 16
@@ -114,7 +117,8 @@ class Snapshot:
 
     def transaction(self, app_id: str) -> int | None:
         """The last number that was committed under an application id."""
-        number = self._delta.transaction_version(app_id)
+        with _faults(self._root.join(self._path)):
+            number = self._delta.transaction_version(app_id)
         return None if number is None else int(number)
 
     def history(self, limit: int | None = None) -> list[dict[str, Any]]:
@@ -134,7 +138,7 @@ class Snapshot:
         rough, rough_either = [each.of_files for each in where], [each.of_files for each in either]
         is_rough = any(near is not each for near, each in zip([*rough, *rough_either], [*where, *either], strict=True))
         needed = dict.fromkeys([*columns, *(each.column for each in (*where, *either) if is_rough)])
-        with _faults(self._root.join(self._path)):
+        with self._reading():
             dataset = self._delta.to_pyarrow_dataset(
                 filesystem=self._root.arrow_filesystem(self._path), file_pruning_predicate=_files(rough, rough_either)
             )
@@ -177,7 +181,8 @@ class Snapshot:
         """What the log tells of each data file, statistics among it."""
         import pyarrow as pa
 
-        return pa.table(self._delta.get_add_actions(flatten=True))
+        with _faults(self._root.join(self._path)):
+            return pa.table(self._delta.get_add_actions(flatten=True))
 
     def names(self) -> set[str]:
         """Paths of the data files, relative to the table's folder."""
@@ -201,11 +206,28 @@ class Snapshot:
             # and so does pyarrow of the expression that it is given with them, even when it is asked for nulls.
             number, pruned = pc.coalesce(number, pa.scalar(0, pa.int64())), None
         within = (number >= first) & (number <= last)
-        with _faults(self._root.join(self._path)):
+        with self._reading():
             dataset = self._delta.to_pyarrow_dataset(
                 filesystem=self._root.arrow_filesystem(self._path), file_pruning_predicate=pruned
             )
             return dataset.to_table(columns=None if columns is None else list(columns), filter=within)
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """What a reader is told whose files went.
+
+        Raises:
+            Conflict: When they did so by a commit since this snapshot, which an erasure deletes at once.
+        """
+        where = self._root.join(self._path)
+        with _faults(where):
+            try:
+                yield
+            except FileNotFoundError as error:
+                newest = load(self._root, self._path)
+                if newest is None or newest.version == self.version:
+                    raise
+                raise Conflict(f"{where}: files went since it was looked at: {error}") from error
 
     def rewrite(
         self,
@@ -358,12 +380,17 @@ def load(root: Root, path: str) -> Snapshot | None:
 
     if root.local is not None and not (root.local / path / "_delta_log").is_dir():
         return None
-    with _faults(root.join(path)):
+    for _ in range(_LOOKS):
         try:
-            delta = DeltaTable(root.join(path), storage_options=dict(root.options) or None)
+            with _faults(root.join(path)):
+                return Snapshot(root, path, DeltaTable(root.join(path), storage_options=dict(root.options) or None))
         except TableNotFoundError:
             return None
-    return Snapshot(root, path, delta)
+        except Conflict as conflict:  # an entry of the log went between the list of them and its turn
+            last = conflict
+    if _EMPTY in str(last):
+        return None
+    raise TransientError(f"table {path} could not be read: {last}")
 
 
 def create(root: Root, path: str, schema: pa.Schema) -> Snapshot:
@@ -440,6 +467,11 @@ def instant(moment: datetime) -> pa.Scalar:
     return pa.scalar(moment, pa.timestamp("us", tz="UTC"))
 
 
+def _is_cleaned(text: str) -> bool:
+    """Whether the library says that the log was cleaned since it was looked at."""
+    return _CLEANED in text or _EMPTY in text or ("_delta_log/" in text and "not found" in text.lower())
+
+
 @contextmanager
 def _faults(place: str) -> Iterator[None]:
     from deltalake.exceptions import CommitFailedError, DeltaError
@@ -453,7 +485,7 @@ def _faults(place: str) -> Iterator[None]:
             raise disk_full(place) from error
         if isinstance(error, CommitFailedError):
             raise Conflict(f"{place}: {error}") from error
-        if isinstance(error, DeltaError) and _CLEANED in str(error):
+        if isinstance(error, DeltaError) and _is_cleaned(str(error)):
             raise Conflict(f"{place}: the log was cleaned since it was read: {error}") from error
         if isinstance(error, FileNotFoundError):
             remedy = "Restore the lake's files: Evergreen deletes none that its log names."

@@ -125,31 +125,36 @@ def _equal(column: pa.ChunkedArray, value: str) -> pa.ChunkedArray:
     wanted = _typed(value, column.type)
     if wanted is None:
         return pa.chunked_array([pa.repeat(pa.scalar(False), len(column))])
-    return pc.fill_null(pc.equal(column, pa.scalar(wanted, column.type)), False)
+    return pc.fill_null(pc.equal(column, wanted), False)
 
 
-def _typed(value: str, kind: pa.DataType) -> Any:
+def _typed(value: str, kind: pa.DataType) -> pa.Scalar | None:
     """The value in a column's type; ``None`` where it has none, so that no row can be the key's."""
+    import pyarrow as pa
+
+    try:
+        read = _read(value, kind)
+        return None if read is None else pa.scalar(read, kind)
+    except (ValueError, OverflowError):  # pyarrow's own errors are ValueErrors
+        return None
+
+
+def _read(value: str, kind: pa.DataType) -> Any:
     import pyarrow as pa
 
     is_ = pa.types
     if is_.is_string(kind) or is_.is_large_string(kind):
         return value
-    try:
-        if is_.is_boolean(kind):
-            return {"true": True, "false": False}.get(value.lower())
-        if is_.is_integer(kind):
-            number = _number(value)
-            return int(value) if value.lstrip("+-").isdecimal() else int(number) if number == int(number) else None
-        if is_.is_floating(kind):
-            return float(value)
-        if is_.is_date(kind):
-            return date.fromisoformat(value)
-        if is_.is_timestamp(kind):
-            return datetime.fromisoformat(value)
-    except (ValueError, OverflowError):
-        return None
-    return None
+    if is_.is_boolean(kind):
+        return {"true": True, "false": False}.get(value.lower())
+    if is_.is_integer(kind):
+        number = _number(value)
+        return int(value) if value.lstrip("+-").isdecimal() else int(number) if number == int(number) else None
+    if is_.is_floating(kind):
+        return float(value)
+    if is_.is_date(kind):
+        return date.fromisoformat(value)
+    return datetime.fromisoformat(value) if is_.is_timestamp(kind) else None
 
 
 def _number(value: str) -> float:
