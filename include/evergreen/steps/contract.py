@@ -169,11 +169,14 @@ def _run(step: Step, ctx: StepContext, inp: StepInput) -> StepResult:
         log.info("Step %s of %s as of %s was done before (key %s)", name, inp.resource, inp.as_of, key[:12])
         return StepResult.model_validate(stored)
     result = _result(key, inp, step.run(ctx._replace_key(key)))
-    if step.keeps_rows:
-        ctx.refuse_overtaken()
     faults.point(f"{inp.step}.manifest:before")
     kept = ctx.lake.manifests.put_if_absent(name, key, result.model_dump(mode="json"))
     faults.point(f"{inp.step}.manifest:after")
+    if (
+        step.keeps_rows and ctx.is_overtaken()
+    ):  # asked after it stands: either we see the erasure, or it sees what stands
+        ctx.lake.manifests.forget(name, key)
+        ctx.refuse_overtaken()
     return StepResult.model_validate(kept)
 
 

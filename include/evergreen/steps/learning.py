@@ -122,12 +122,12 @@ def _train(ctx: StepContext) -> Outcome:
         record = training_record(
             ctx, fitted, frame, training_id=training_id, as_of=as_of, sha=sha, used=used, nulls=nulls, folder=folder
         )
-        ctx.refuse_overtaken()
         bundle = bundles.put(ctx, folder)
         run_id = ctx.tracking.log_training(record)
     stood = trainings.finish(
         training_id, run_id=run_id, trained_through=fitted.trained_through, training_set=sha, bundle=bundle
     )
+    ctx.refuse_overtaken()
     run_id, bundle = stood.run_id or run_id, stood.bundle or bundle  # another try's, if that was first
     log.info("Trained %s as of %s on %d rows: run %s", ctx.name, as_of, frame.num_rows, run_id)
     return Outcome(

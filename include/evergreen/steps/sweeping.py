@@ -195,10 +195,11 @@ class Sweep:
         self._lake.blobs.erase(path)
 
     def _results(self, staged: Set[str]) -> None:
-        """Results of steps that name staged files which go, or the key."""
-        for path in self._files("manifests"):
+        """Results of steps that name staged files which go, or went, or the key."""
+        results, there = list(self._files("manifests")), set(self._files("staging"))
+        for path in results:
             text = self._lake.blobs.get(path).decode()
-            if _staged_in(text) & staged or self._scope.key.is_named(text):
+            if _staged_in(text) - (there - staged) or self._scope.key.is_named(text):
                 self._erase("manifests", path)
 
     def _reports(self) -> None:

@@ -2,8 +2,8 @@
 
 Orders come on standard input, a JSON document a line: ``{"environment", "input", "answer"}`` starts a step and is
 answered with the process's id; ``{"wait": id, "stopped": bool}`` is answered with its exit code (negative: the signal),
-or ``"stopped"`` once it has stopped. The step's result is written to the file ``answer``. With ``{"erase": …}`` in place
-of ``input`` it is an erasure that is started, with these arguments.
+or ``"stopped"`` once it has stopped. The step's result is written to the file ``answer``. With
+``{"erase": …}`` in place of ``input`` it is an erasure that is started, with these arguments.
 """
 
 from __future__ import annotations
