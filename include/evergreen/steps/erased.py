@@ -31,7 +31,7 @@ class Scope(NamedTuple):
         quarantines: Quarantine table -> what each of the key's columns may be called in its rows.
         models: Models whose logs are looked through.
         whole: Whether that is all that the key may mean: no dataset was named.
-        elsewhere: Other tables that have the columns, but not in their entity: nothing of them goes.
+        elsewhere: Other tables that have the columns, each with why nothing of it goes.
     """
 
     key: EntityKey
@@ -40,7 +40,7 @@ class Scope(NamedTuple):
     quarantines: Mapping[str, Mapping[str, Collection[str]]]
     models: Sequence[str]
     whole: bool
-    elsewhere: Sequence[str]
+    elsewhere: Mapping[str, str]
 
     @property
     def names(self) -> dict[str, set[str]]:
@@ -68,10 +68,11 @@ def scope_of(lake: Lake, store: Store, key: EntityKey, datasets: Sequence[str] =
     if unknown := [name for name in datasets if name not in names]:
         remedy = f"There are {', '.join(sorted(names))}." if names else "Nothing was published yet."
         raise UserError("evergreen erase --dataset", "must name datasets", value=unknown, remedy=remedy)
-    own = [each for each in known if set(key.columns) <= set(each.document["entity"]) and _is_meant(each, datasets)]
+    fit = [each for each in known if set(key.columns) <= set(each.document["entity"])]
+    own, entities = [each for each in fit if _is_meant(each, datasets)], {each.table for each in fit}
     if not own:
-        entities = sorted({", ".join(each.document["entity"]) for each in known if each.document["entity"]})
-        remedy = f"These are entities: {'; '.join(entities)}." if entities else "No dataset or view has an entity yet."
+        told = sorted({", ".join(each.document["entity"]) for each in known if each.document["entity"]})
+        remedy = f"These are entities: {'; '.join(told)}." if told else "No dataset or view has an entity yet."
         rule = "must name columns of the entity of a dataset or a view"
         raise UserError("evergreen erase", rule, value=list(key.columns), remedy=remedy)
     tables = sorted({each.table for each in own} & there)
@@ -82,7 +83,11 @@ def scope_of(lake: Lake, store: Store, key: EntityKey, datasets: Sequence[str] =
         _quarantines(own, known, key, there),
         _models(store, there, {each.table for each in own}, whole=not datasets),
         not datasets,
-        [name for name in sorted(there - set(tables)) if _has_columns(lake, name, key)],
+        {
+            name: "was not named" if name in entities else "not in its entity"
+            for name in sorted(there - set(tables))
+            if _has_columns(lake, name, key)
+        },
     )
 
 

@@ -162,7 +162,7 @@ def _left(settings: Settings, lake: Lake, store: Store, scope: Scope, lost: Sequ
         f"Answers that a gateway has not shipped yet come to the lake within about {settings.gateway_log_seconds:g} s: "
         "call this again then.",
     ]
-    left += [f"{name} has these columns, but not in its entity: its rows stay." for name in scope.elsewhere]
+    left += [f"{name} has these columns, but {why}: its rows stay." for name, why in scope.elsewhere.items()]
     left += [
         f"{rows} rows of {table} say the key by no name that is known, nor hold its value: they stay."
         for table, rows in erased.untold(lake, scope).items()
