@@ -48,7 +48,12 @@ VIEW: dict[str, Any] = {
     "outputs": {"recent_load": {"type": "float"}},
 }
 VIEW_SQL = "select rider, moment, load as recent_load from trips where moment >= $start and moment < $end"
-MODEL: dict[str, Any] = {"request": ["rider", "load", "wind"], "features": ["recent"], "exclude": ["rider"]}
+MODEL: dict[str, Any] = {
+    "request": ["rider", "load", "wind"],
+    "features": ["recent"],
+    "exclude": ["rider"],
+    "monitoring": {"min_labels": 20, "drift": {"min_rows": 100}},
+}
 TABLES = ("datasets/trips", "features/recent")
 POINTS = (
     "erase.request:before", "erase.request:after", "erase.table:before", "erase.table:after", "erase.files:before",
