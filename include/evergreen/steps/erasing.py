@@ -159,8 +159,8 @@ def _left(settings: Settings, lake: Lake, store: Store, scope: Scope, lost: Sequ
     left = [
         f"Source files below {settings.landing} are the team's own: one that still has the key brings it back when it "
         "is read again.",
-        f"Answers that a gateway has not shipped yet come to the lake within about {settings.gateway_log_seconds:g} s: "
-        "call this again then.",
+        f"Answers that a gateway has not shipped yet come to the lake within about {settings.gateway_log_seconds:g} s, "
+        "and a task that was running may have left staged rows that nothing refers to: call this again then.",
     ]
     left += [f"{name} has these columns, but {why}: its rows stay." for name, why in scope.elsewhere.items()]
     left += [

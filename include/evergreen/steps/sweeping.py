@@ -10,9 +10,11 @@ import html
 import json
 import logging
 from collections.abc import Iterator, Set
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from evergreen.errors import DataError
 from evergreen.faults import point as fault_point
 from evergreen.lake import trainingsets
 from evergreen.lake.blobs import TEMPORARY
@@ -123,9 +125,10 @@ class Sweep:
             ]
             if not self._is_meant(users):
                 continue
-            doomed = self._doomed(path)
-            if doomed is not None:
-                self._training_set(sha256, doomed, users)
+            with self._unless_gone(path):
+                doomed = self._doomed(path)
+                if doomed is not None:
+                    self._training_set(sha256, doomed, users)
 
     def _training_set(self, sha256: str, doomed: Doomed, users: list[Training]) -> None:
         """Keeps what is left of a set under the address of its own content; whoever named the old one names it then."""
@@ -161,8 +164,8 @@ class Sweep:
 
     def _rename_in_recipes(self, old: str, new: str) -> None:
         """Lets pages of drift reports that are yet to be drawn compare with what is left."""
-        for path in self._files("reports"):
-            if path.endswith(".json") and old in (text := self._lake.blobs.get(path).decode()):
+        for path, text in self._texts("reports"):
+            if path.endswith(".json") and old in text:
                 with self._lake.blobs.open_output(path) as stream:
                     stream.write(text.replace(old, new).encode())
 
@@ -173,18 +176,23 @@ class Sweep:
         from evergreen.store.checkpoints import Checkpoints
         from evergreen.store.coverage import Coverage
 
-        found = {path: doomed for path in self._files("staging") if (doomed := self._doomed(path)) is not None}
+        found = {}
+        for path in self._files("staging"):
+            with self._unless_gone(path):
+                if (doomed := self._doomed(path)) is not None:
+                    found[path] = doomed
         named = Coverage(self._store).readings() | Checkpoints(self._store).paths()
         if not self._scope.whole:
             meant = self._erasures.naming(list(self._scope.tables))
             found = {path: doomed for path, doomed in found.items() if path not in named or path in meant}
         self._results(set(found))
         for path, doomed in found.items():
-            self._found.add_file("staging")
-            rows = staging.get(self._lake, path)
-            self._found.add("staging", doomed.count(rows))
-            if self._request is not None:
-                self._restage(path, doomed.spare(rows))
+            with self._unless_gone(path):
+                rows = staging.get(self._lake, path)
+                self._found.add_file("staging")
+                self._found.add("staging", doomed.count(rows))
+                if self._request is not None:
+                    self._restage(path, doomed.spare(rows))
 
     def _restage(self, path: str, left: pa.Table) -> None:
         fault_point("erase.staged:before")
@@ -196,15 +204,14 @@ class Sweep:
 
     def _results(self, staged: Set[str]) -> None:
         """Results of steps that name staged files which go, or went, or the key."""
-        results, there = list(self._files("manifests")), set(self._files("staging"))
-        for path in results:
-            text = self._lake.blobs.get(path).decode()
+        results, there = list(self._texts("manifests")), set(self._files("staging"))
+        for path, text in results:
             if _staged_in(text) - (there - staged) or self._scope.key.is_named(text):
                 self._erase("manifests", path)
 
     def _reports(self) -> None:
-        for path in self._files("reports"):
-            if self._scope.key.is_named(html.unescape(self._lake.blobs.get(path).decode(errors="replace"))):
+        for path, text in self._texts("reports"):
+            if self._scope.key.is_named(html.unescape(text)):
                 self._erase("reports", path)
 
     def _erase(self, folder: str, path: str) -> None:
@@ -231,6 +238,20 @@ class Sweep:
         """Whether a training set is of the scope; one that no training names may be."""
         tables = set(self._scope.tables)
         return self._scope.whole or not users or any(tables & set(each.inputs.get("tables", {})) for each in users)
+
+    def _texts(self, folder: str) -> Iterator[tuple[str, str]]:
+        for path in self._files(folder):
+            with self._unless_gone(path):
+                yield path, self._lake.blobs.get(path).decode(errors="replace")
+
+    @contextmanager
+    def _unless_gone(self, path: str) -> Iterator[None]:
+        """Passes over a file that went since it was listed: housekeeping, or another call of this erasure, took it."""
+        try:
+            yield
+        except DataError:
+            if self._lake.blobs.exists(path):
+                raise
 
     def _files(self, folder: str) -> Iterator[str]:
         """Whole files, listed before any goes."""

@@ -130,8 +130,8 @@ class Erasures:
             values = {
                 "rows": _larger(stood.rows, rows),
                 "files": _larger(stood.files, files),
-                "row_ids": sorted({*(stood.row_ids or ()), *row_ids}),
-            }
+                "row_ids": None if stood.state == "done" else sorted({*(stood.row_ids or ()), *row_ids}),
+            }  # of two that work on it at once the other one may have ended it
             connection.execute(_mine(number).values(values))
             return _one(connection, number)
 

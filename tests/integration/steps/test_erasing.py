@@ -288,6 +288,34 @@ def test_a_task_that_hung_meanwhile_brings_nothing_back(lived: World) -> None:
     assert holding(lived, person) == []
 
 
+def test_what_a_task_staged_before_it_was_refused_is_found_by_the_next_call(lived: World) -> None:
+    person = PEOPLE[11]
+    lived.lay("trips", SECOND, csv_of(week_of(SECOND)[2:], HEADER))
+    run = lived.open("trips", "ingest", SECOND)
+    forked = run.stop("read", "staging:before")
+    ask(lived, person)
+    os.kill(forked.process, signal.SIGCONT)
+    assert forked.wait(stopped=True) == "stopped"  # there are two files
+    assert forked.go_on()["error"] == "TransientError"
+    assert {name.partition("/")[0] for name in holding(lived, person)} == {"staging"}
+    assert ask(lived, person)["rows"].keys() == {"staging"}
+    assert holding(lived, person) == []
+
+
+def test_two_who_erase_at_once_end_one_request(lived: World) -> None:
+    person = PEOPLE[13]
+    how = {"given": [f"rider={person}"], "reason": "letter of May", "actor": "ada"}
+    before = len(listed(lived.settings))
+    hung = lived.forge.erase({**lived.environment, "EVERGREEN_STOP_AT": "erase.set:within"}, **how)
+    assert hung.wait(stopped=True) == "stopped"
+    done = ask(lived, person)
+    told = hung.go_on()
+    assert told.get("result", told)["request"] == done["request"]
+    assert len(listed(lived.settings)) == before + 1
+    assert [each["state"] for each in listed(lived.settings)[before:]] == ["done"]
+    assert holding(lived, person) == []
+
+
 def test_an_answer_that_comes_while_answers_go_is_found_as_well(lived: World, monkeypatch: pytest.MonkeyPatch) -> None:
     person, rewrite = PEOPLE[6], Snapshot.rewrite
 
@@ -404,6 +432,19 @@ def test_a_person_calls_it_and_lists_what_was_done(lived: World) -> None:
     wrong = evergreen(lived, "erase", "driver=1", "--reason", "r")
     assert (wrong.returncode, wrong.stdout) == (2, "")
     assert wrong.stderr.startswith("evergreen: evergreen erase must name columns of the entity")
+
+
+def test_a_version_that_knows_the_value_is_named(lived: World) -> None:
+    """The last here: its bundle names every person."""
+    person = PEOPLE[12]
+    lived.model("knows", **{**MODEL, "exclude": []})
+    lived.train("knows", FIRST)
+    done = ask(lived, person)
+    known = [(each["model"], each["version"], each["names_key"]) for each in done["lost"]]
+    assert {("knows", 1, True), ("late", 1, False)} <= set(known)
+    told = [text for text in done["left"] if text.startswith("knows version 1 goes on with what it learnt")]
+    assert len(told) == 1 and "golden rows and names its value" in told[0]
+    assert {name.partition("/")[0] for name in holding(lived, person)} == {"workspaces"}
 
 
 def evergreen(world: World, *arguments: str) -> subprocess.CompletedProcess[str]:
