@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from evergreen.errors import DataError, TransientError
@@ -182,18 +182,38 @@ class Erasure:
 
 
 def _touched(snapshot: delta.Snapshot, doomed: Doomed) -> list[tuple[Run, int]]:
-    """Runs of files that hold such rows, each with how many."""
+    """Runs of files that hold such rows, each with how many; neighbours that memory takes at once are one."""
     if not doomed.applies(snapshot.schema.names):
         return []
     if "_commit" not in snapshot.schema.names:
         count = doomed.count(snapshot.scan(doomed.columns))
         return [(Run(0, _ALL, 0, 0, 0), count)] if count else []
-    found: list[tuple[Run, int]] = []
-    for part in _parts(runs(snapshot.files())):
+    found: dict[Run, int] = {}
+    standing = runs(snapshot.files())
+    for part in _parts(standing):
         rows = snapshot.commits(part[0].first, part[-1].last, [*dict.fromkeys([*doomed.columns, "_commit"])])
         if doomed.count(rows):
-            found += _by_run(rows, part, doomed)
-    return found
+            found |= dict(_by_run(rows, part, doomed))
+    return _joined(standing, found)
+
+
+def _joined(standing: Sequence[Run], found: Mapping[Run, int]) -> list[tuple[Run, int]]:
+    joined: list[tuple[Run, int]] = []
+    last: Run | None = None
+    for run in standing:
+        if run in found:
+            before = joined[-1] if joined and last in found else None
+            together = (
+                run
+                if before is None
+                else Run(before[0].first, run.last, *(a + b for a, b in zip(before[0][2:], run[2:], strict=True)))
+            )
+            if before is not None and together.size_bytes <= MAX_BYTES and together.rows <= MAX_ROWS:
+                joined[-1] = together, before[1] + found[run]
+            else:
+                joined.append((run, found[run]))
+        last = run
+    return joined
 
 
 def _by_run(rows: pa.Table, part: Sequence[Run], doomed: Doomed) -> Iterator[tuple[Run, int]]:

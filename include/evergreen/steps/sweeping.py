@@ -204,9 +204,11 @@ class Sweep:
 
     def _results(self, staged: Set[str]) -> None:
         """Results of steps that name staged files which go, or went, or the key."""
-        results, there = list(self._texts("manifests")), set(self._files("staging"))
-        for path, text in results:
-            if _staged_in(text) - (there - staged) or self._scope.key.is_named(text):
+        key = self._scope.key
+        results = [(path, _staged_in(text), key.is_named(text)) for path, text in self._texts("manifests")]
+        there = set(self._files("staging")) - staged  # listed later: what a result names was there before it
+        for path, named, is_told in results:
+            if is_told or named - there:
                 self._erase("manifests", path)
 
     def _reports(self) -> None:
