@@ -12,7 +12,7 @@ import sys
 
 _MODULES = (
     "stack_commands", "spec_commands", "step_commands", "lineage_commands", "request_commands", "dataset_commands",
-    "housekeeping_commands", "demo_commands",
+    "housekeeping_commands", "erase_commands", "demo_commands",
 )  # fmt: skip
 
 

@@ -1,7 +1,8 @@
-"""Which installation a command speaks to."""
+"""Which installation a command speaks to, and who speaks."""
 
 from __future__ import annotations
 
+import getpass
 import os
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,3 +27,11 @@ def settings_of(instance: str | None) -> Settings:
     from evergreen.stack.stack import Stack
 
     return Settings.from_env(Stack(instances.resolve(instance)).env)
+
+
+def person() -> str:
+    """Who runs the command."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return "command line"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evergreen.cli.installation import Instance, settings_of
+from evergreen.cli.installation import Instance, person, settings_of
 
 if TYPE_CHECKING:
     from evergreen.store.claims import Request
@@ -57,9 +56,7 @@ def withdraw(
     from evergreen.store.store import Store
 
     act = parse_rollback_conf({"action": "withdraw", "request": request, "reason": reason})
-    ended = Requests(Store(settings_of(instance).store_url)).withdraw(
-        model, request, actor=_person(), reason=act.reason
-    )
+    ended = Requests(Store(settings_of(instance).store_url)).withdraw(model, request, actor=person(), reason=act.reason)
     typer.echo(_line(ended))
 
 
@@ -72,10 +69,3 @@ def _line(request: Request) -> str:
 def _document(request: Request) -> dict[str, object]:
     hidden = ("dedupe_key", "created", "joined")
     return {name: value for name, value in asdict(request).items() if name not in hidden}
-
-
-def _person() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user without a name
-        return "command line"

@@ -234,6 +234,19 @@ class Blobs:
             aside.unlink(missing_ok=True)
         return True
 
+    def erase(self, path: str) -> bool:
+        """Deletes a blob that must not be kept, whoever made it young meanwhile; False when there is none."""
+        with disk_faults(self.uri(path)):
+            try:
+                if self._root.local is not None:
+                    self._local(path).unlink()
+                else:
+                    filesystem, base = self._root.fsspec_filesystem()
+                    filesystem.rm_file(f"{base}/{relative(path)}")
+            except FileNotFoundError:
+                return False
+        return True
+
     def renew(self, path: str) -> bool:
         """Makes a blob young, as if it had been stored just now, so that it does not expire; False when it is gone."""
         if self._root.local is not None:

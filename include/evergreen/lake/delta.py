@@ -9,6 +9,7 @@ whichever version they name; a repeated transaction from a fresh snapshot would 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -28,7 +29,11 @@ if TYPE_CHECKING:
 _CONFIGURATION = {"delta.enableExpiredLogCleanup": "false", "delta.deletedFileRetentionDuration": "interval 10 days"}
 _CLEANED = "Invalid table version"
 """What a writer is told whose snapshot is older than all that the log still says."""
+_EMPTY = "No files in log segment"
+"""What a reader is told who wants a version from before all that the log still says, or of a log that has nothing."""
+_LOOKS = 5
 _LOG_KEPT = "delta.logRetentionDuration"
+_SEAL = "evergreen.seal"
 ROW_GROUP = 1 << 16
 """Rows of a group of a compacted file: the least that a reader takes from it."""
 
@@ -132,7 +137,8 @@ class Snapshot:
 
     def transaction(self, app_id: str) -> int | None:
         """The last number that was committed under an application id."""
-        number = self._delta.transaction_version(app_id)
+        with _faults(self._root.join(self._path)):
+            number = self._delta.transaction_version(app_id)
         return None if number is None else int(number)
 
     def history(self, limit: int | None = None) -> list[dict[str, Any]]:
@@ -152,7 +158,7 @@ class Snapshot:
         rough, rough_either = [each.of_files for each in where], [each.of_files for each in either]
         is_rough = any(near is not each for near, each in zip([*rough, *rough_either], [*where, *either], strict=True))
         needed = dict.fromkeys([*columns, *(each.column for each in (*where, *either) if is_rough)])
-        with _faults(self._root.join(self._path)):
+        with self._reading():
             dataset = self._delta.to_pyarrow_dataset(
                 filesystem=self._root.arrow_filesystem(self._path), file_pruning_predicate=_files(rough, rough_either)
             )
@@ -204,13 +210,24 @@ class Snapshot:
         """What the log tells of each data file, statistics among it."""
         import pyarrow as pa
 
-        return pa.table(self._delta.get_add_actions(flatten=True))
+        with _faults(self._root.join(self._path)):
+            return pa.table(self._delta.get_add_actions(flatten=True))
 
-    def commits(self, first: int, last: int) -> pa.Table:
-        """All rows of some commits, both inclusive; number 0 stands for rows that carry none."""
+    def names(self) -> set[str]:
+        """Paths of the data files, relative to the table's folder."""
+        return set(self._told()["path"].to_pylist())
+
+    def commits(self, first: int, last: int, columns: Sequence[str] | None = None) -> pa.Table:
+        """All rows of some commits, both inclusive; number 0 stands for rows that carry none.
+
+        Args:
+            columns: To read; all by default.
+        """
         import pyarrow as pa
         import pyarrow.compute as pc
 
+        if "_commit" not in self.schema.names:
+            return self.scan(self.schema.names if columns is None else columns)
         number = pc.field("_commit")
         pruned: str | None = _commits(first, last)
         if not first:
@@ -218,14 +235,40 @@ class Snapshot:
             # and so does pyarrow of the expression that it is given with them, even when it is asked for nulls.
             number, pruned = pc.coalesce(number, pa.scalar(0, pa.int64())), None
         within = (number >= first) & (number <= last)
-        with _faults(self._root.join(self._path)):
+        with self._reading():
             dataset = self._delta.to_pyarrow_dataset(
                 filesystem=self._root.arrow_filesystem(self._path), file_pruning_predicate=pruned
             )
-            return dataset.to_table(filter=within)
+            return dataset.to_table(columns=None if columns is None else list(columns), filter=within)
 
-    def rewrite(self, rows: pa.Table, first: int, last: int, transactions: Mapping[str, int], size_bytes: int) -> None:
-        """Replaces the files of some commits by new ones that hold the same rows in the order given.
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """What a reader is told whose files went.
+
+        Raises:
+            Conflict: When they did so by a commit since this snapshot, which an erasure deletes at once.
+        """
+        where = self._root.join(self._path)
+        with _faults(where):
+            try:
+                yield
+            except FileNotFoundError as error:
+                newest = load(self._root, self._path)
+                if newest is None or newest.version == self.version:
+                    raise
+                raise Conflict(f"{where}: files went since it was looked at: {error}") from error
+
+    def rewrite(
+        self,
+        rows: pa.Table,
+        first: int,
+        last: int,
+        transactions: Mapping[str, int],
+        size_bytes: int,
+        *,
+        tag: str = "upkeep",
+    ) -> None:
+        """Replaces the files of some commits by new ones that hold the same rows in the order given, or fewer.
 
         Args:
             rows: What :meth:`commits` gave.
@@ -233,19 +276,22 @@ class Snapshot:
             last: Likewise.
             transactions: As :meth:`append` takes them.
             size_bytes: Of a file, about.
+            tag: Of the commit.
 
         Raises:
             Conflict: When another writer committed since this snapshot.
         """
         from deltalake import WriterProperties
 
-        predicate = _commits(first, last)
-        if not first:
+        predicate: str | None = _commits(first, last)
+        if "_commit" not in self.schema.names:
+            predicate = None
+        elif not first:
             predicate = f'"_commit" IS NULL OR ({predicate})'
         self._write(
             rows,
             transactions,
-            {"evergreen.tag": "upkeep"},
+            {"evergreen.tag": tag},
             mode="overwrite",
             predicate=predicate,
             target_file_size=size_bytes,
@@ -275,16 +321,48 @@ class Snapshot:
             with _faults(self._root.join(self._path)):
                 self._delta.alter.set_table_properties(lacking)
 
-    def rows_changed(self) -> int:
-        """How many rows the table has more than before its newest commit, as this snapshot knows it; from the log."""
+    def rows_changed(self) -> int | None:
+        """How many rows the table has more than before its newest commit, as this snapshot knows it; from the log.
+
+        ``None`` where the log was cleaned meanwhile, so that nobody can tell.
+        """
         from deltalake import DeltaTable
 
-        with _faults(self._root.join(self._path)):
-            before = DeltaTable(
-                self._root.join(self._path), version=self.version - 1, storage_options=dict(self._root.options) or None
-            )
+        where, options = self._root.join(self._path), dict(self._root.options) or None
+        try:
+            with _faults(where):
+                before = DeltaTable(where, version=self.version - 1, storage_options=options)
+        except Conflict:
+            return None
         earlier = Snapshot(self._root, self._path, before)
         return sum(each.rows for each in self.files()) - sum(each.rows for each in earlier.files())
+
+    def seal(self, token: str) -> None:
+        """Makes every write that started from an earlier snapshot fail, whatever it writes: a change of metadata does.
+
+        A file that was there before, and that no commit names, is never named by any from then on.
+
+        Args:
+            token: Another one each time.
+
+        Raises:
+            Conflict: When another writer committed since this snapshot.
+        """
+        with _faults(self._root.join(self._path)):
+            self._delta.alter.set_table_properties({_SEAL: token}, raise_if_not_exists=False)
+
+    def forget_log(self) -> None:
+        """Deletes the log of before this snapshot, after a checkpoint of it: statistics of removed files go with it."""
+        from pyarrow import fs
+
+        filesystem, here = self._root.arrow_filesystem(f"{self._path}/_delta_log"), f"{self.version:020d}"
+        with _faults(self._root.join(self._path)):
+            self._delta.create_checkpoint()
+            for each in filesystem.get_file_info(fs.FileSelector("")):
+                number = each.base_name[: len(here)]
+                if each.type == fs.FileType.File and number.isdigit() and number < here:
+                    with contextlib.suppress(FileNotFoundError):  # another one's upkeep was quicker
+                        filesystem.delete_file(each.path)
 
     def clean_log(self, keep: timedelta) -> None:
         """Deletes entries of the log that are older than a while, after a checkpoint of all that counts."""
@@ -337,12 +415,17 @@ def load(root: Root, path: str) -> Snapshot | None:
 
     if root.local is not None and not (root.local / path / "_delta_log").is_dir():
         return None
-    with _faults(root.join(path)):
+    for _ in range(_LOOKS):
         try:
-            delta = DeltaTable(root.join(path), storage_options=dict(root.options) or None)
+            with _faults(root.join(path)):
+                return Snapshot(root, path, DeltaTable(root.join(path), storage_options=dict(root.options) or None))
         except TableNotFoundError:
             return None
-    return Snapshot(root, path, delta)
+        except Conflict as conflict:  # an entry of the log went between the list of them and its turn
+            last = conflict
+    if _EMPTY in str(last):
+        return None
+    raise TransientError(f"table {path} could not be read: {last}")
 
 
 def create(root: Root, path: str, schema: pa.Schema) -> Snapshot:
@@ -419,6 +502,11 @@ def instant(moment: datetime) -> pa.Scalar:
     return pa.scalar(moment, pa.timestamp("us", tz="UTC"))
 
 
+def _is_cleaned(text: str) -> bool:
+    """Whether the library says that the log was cleaned since it was looked at."""
+    return _CLEANED in text or _EMPTY in text or ("_delta_log/" in text and "not found" in text.lower())
+
+
 @contextmanager
 def _faults(place: str) -> Iterator[None]:
     from deltalake.exceptions import CommitFailedError, DeltaError
@@ -432,7 +520,7 @@ def _faults(place: str) -> Iterator[None]:
             raise disk_full(place) from error
         if isinstance(error, CommitFailedError):
             raise Conflict(f"{place}: {error}") from error
-        if isinstance(error, DeltaError) and _CLEANED in str(error):
+        if isinstance(error, DeltaError) and _is_cleaned(str(error)):
             raise Conflict(f"{place}: the log was cleaned since it was read: {error}") from error
         if isinstance(error, FileNotFoundError):
             remedy = "Restore the lake's files: Evergreen deletes none that its log names."

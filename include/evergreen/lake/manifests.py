@@ -25,6 +25,10 @@ class Manifests:
         """Stores a result unless there is one, and returns the one that stands (maybe another's)."""
         return put_json(self._blobs, _path(step, key), doc)
 
+    def forget(self, step: str, key: str) -> None:
+        """Deletes the result of a step, which then does its work again when it is called again."""
+        self._blobs.erase(_path(step, key))
+
 
 def put_json(blobs: Blobs, path: str, doc: dict[str, Any]) -> dict[str, Any]:
     """Stores a JSON document unless there is one, and returns the one that stands."""

@@ -102,6 +102,25 @@ def is_unstable(name: str) -> bool:
     return any(is_unstable(each) for each in called) or bool(words & WORDS.keys())
 
 
+def sources_of(sql: str, column: str) -> set[str]:
+    """Names of the columns that an item of a statement's lists is made of, wherever one is called like that."""
+    import duckdb
+
+    with duckdb.connect(":memory:") as connection:
+        nodes = nodes_of(connection, sql)
+    lists = [node["select_list"] for node in nodes if isinstance(node.get("select_list"), list)]
+    items = [item for each in lists for item in each if str(item.get("alias", "")).lower() == column.lower()]
+    return {name for item in items for name in _columns(item)}
+
+
+def _columns(node: Any) -> set[str]:
+    inside = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+    found = {name for each in inside for name in _columns(each)}
+    if isinstance(node, dict) and node.get("type") == "COLUMN_REF":
+        found.add(str(node["column_names"][-1]))
+    return found
+
+
 def offset_of(node: Node) -> int:
     """Where a node stands in the text, in bytes; -1 where DuckDB does not say."""
     offset = node.get("query_location", _NOWHERE)

@@ -310,10 +310,25 @@ class Table:
 
         return self._retried(_with_number(rows.schema), attempt)
 
-    def replace(self, rows: pa.Table, column: str, value: str | int | bool, *, point: str = "replace.commit") -> int:
+    def replace(
+        self,
+        rows: pa.Table,
+        column: str,
+        value: str | int | bool,
+        *,
+        guard: Callable[[], None] | None = None,
+        point: str = "replace.commit",
+    ) -> int:
         """Replaces all rows where ``column`` equals ``value`` by these, in one commit, and returns the new version.
 
         For report and score tables only: what is joined by time is never replaced.
+
+        Args:
+            rows: What stands there then.
+            column: See above.
+            value: Likewise.
+            guard: Called on every snapshot that the write starts from; what it raises ends the write.
+            point: Prefix of the kill points around the commit.
 
         Raises:
             DataError: When a given row has another value in that column.
@@ -330,6 +345,8 @@ class Table:
                 raise DataError(f"{self._place} column {column}", f"must be {value!r} in every row of this replacement")
 
         def attempt(snapshot: delta.Snapshot) -> int:
+            if guard is not None:
+                guard()
             fitted = fit(_numbered(rows, snapshot), snapshot.schema, self._place)
             number = {SEQUENCE: _sequence(snapshot) + 1}
             predicate = f'"{column}" = {_sql_literal(value)}'

@@ -141,15 +141,11 @@ class Upkeep:
             if snapshot is None or not due:
                 return done
             run = due[0]
-            rows = snapshot.commits(run.first, run.last)
-            if rows.num_rows != run.rows:
-                rule = f"must give the {run.rows} rows that its log names"
-                raise DataError(f"table {self.name}", rule, value=rows.num_rows)
-            rows = _sorted(rows)
-            number = snapshot.transaction(SEQUENCE)
-            marks = {} if number is None else {SEQUENCE: number}
-            fault_point("upkeep.merge:before")
             try:
+                rows = self._rows(snapshot, run)
+                number = snapshot.transaction(SEQUENCE)
+                marks = {} if number is None else {SEQUENCE: number}
+                fault_point("upkeep.merge:before")
                 snapshot.rewrite(rows, run.first, run.last, marks, MAX_BYTES)
             except delta.Conflict as conflict:
                 log.info("%s was written while it was merged: %s", self.name, conflict)
@@ -205,6 +201,13 @@ class Upkeep:
             return Unused(len(sizes), sum(sizes), max(0, entries - len(self._log())))
         raise last
 
+    def _rows(self, snapshot: delta.Snapshot, run: Run) -> pa.Table:
+        rows = snapshot.commits(run.first, run.last)
+        if rows.num_rows != run.rows:
+            rule = f"must give the {run.rows} rows that its log names"
+            raise DataError(f"table {self.name}", rule, value=rows.num_rows)
+        return sorted_by_time(rows)
+
     def _load(self) -> delta.Snapshot | None:
         return delta.load(self._root, self._path)
 
@@ -227,7 +230,7 @@ def _due(snapshot: delta.Snapshot) -> list[Run]:
     return merges(runs(snapshot.files())) if "_commit" in snapshot.schema.names else []
 
 
-def _sorted(rows: pa.Table) -> pa.Table:
+def sorted_by_time(rows: pa.Table) -> pa.Table:
     """Rows by time and commit, each with the number of one."""
     import pyarrow.compute as pc
 

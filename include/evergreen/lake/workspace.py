@@ -69,13 +69,7 @@ def thaw(lake: Lake, digest: str, cache: Path) -> Path:
     target = cache / relative(digest)
     if target.is_dir():
         return target
-    path = path_of(digest)
-    data = lake.blobs.get(path)
-    if hashlib.sha256(data).hexdigest() != digest:
-        raise DataError(
-            lake.blobs.uri(path), "must have the content that its name promises", remedy="Restore the file."
-        )
-    files = _unpack(data, lake.blobs.uri(path))
+    files = read(lake, digest)
     temporary = cache / f".tmp-{digest[:16]}-{os.getpid()}-{os.urandom(4).hex()}"
     with disk_faults(str(target)):
         try:
@@ -92,6 +86,21 @@ def thaw(lake: Lake, digest: str, cache: Path) -> Path:
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     return target
+
+
+def read(lake: Lake, digest: str) -> dict[str, bytes]:
+    """The files of a frozen workspace by their names.
+
+    Raises:
+        DataError: As :func:`thaw`.
+    """
+    path = path_of(digest)
+    data = lake.blobs.get(path)
+    if hashlib.sha256(data).hexdigest() != digest:
+        raise DataError(
+            lake.blobs.uri(path), "must have the content that its name promises", remedy="Restore the file."
+        )
+    return _unpack(data, lake.blobs.uri(path))
 
 
 def _unpack(data: bytes, place: str) -> dict[str, bytes]:

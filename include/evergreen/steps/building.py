@@ -512,5 +512,5 @@ def _named(keys: Sequence[str]) -> str:
     return ", ".join(keys) if len(keys) <= 5 else f"{len(keys)} keys from {keys[0]} to {keys[-1]}"
 
 
-BUILD = Step(build, build_depends)
+BUILD = Step(build, build_depends, keeps_rows=True)
 PUBLISH = Step(publish, publish_depends)

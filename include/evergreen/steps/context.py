@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evergreen.errors import UserError
+from evergreen.errors import TransientError, UserError
 from evergreen.settings import Settings
 from evergreen.spec.dataset import Dataset
 from evergreen.spec.feature_view import FeatureView
@@ -45,7 +45,7 @@ class StepContext:
         """The same step's context for another key, frozen workspace or inputs; doors that are open are shared."""
         changed = {"as_of": as_of, "workspace": workspace or self.inp.workspace, "inputs": dict(inputs or {})}
         other = StepContext(self.inp.model_copy(update=changed), self.settings, key)
-        other.__dict__.update({"lake": self.lake, "store": self.store})
+        other.__dict__.update({"lake": self.lake, "store": self.store, "sweeps": self.sweeps})
         other._declared = self._declared
         return other
 
@@ -88,6 +88,30 @@ class StepContext:
         """Lets go of what is kept open, at the step's end or before long work; what is used again opens again."""
         if "store" in self.__dict__:
             self.store.close()
+
+    @cached_property
+    def sweeps(self) -> int:
+        """How often all was gone through for a person's erasure before this step began to read."""
+        from evergreen.store.erasures import Erasures
+
+        return Erasures(self.store).sweeps()
+
+    def is_overtaken(self) -> bool:
+        """Whether an erasure went through all since: what was read before may hold rows that are to be nowhere."""
+        from evergreen.store.erasures import Erasures
+
+        return Erasures(self.store).sweeps() != self.sweeps
+
+    def refuse_overtaken(self) -> None:
+        """Keeps a step from writing what it read before an erasure.
+
+        Raises:
+            TransientError: When one went through all since; another try reads what is left.
+        """
+        if self.is_overtaken():
+            raise TransientError(
+                f"Rows were erased while {self.inp.step} of {self.name} ran: it has to read them anew."
+            )
 
     @cached_property
     def tracking(self) -> Tracking:

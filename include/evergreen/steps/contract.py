@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict
 
 from evergreen import faults
-from evergreen.errors import UserError
+from evergreen.errors import DataError, TransientError, UserError
 from evergreen.settings import Settings
 
 if TYPE_CHECKING:
@@ -94,11 +94,13 @@ class Step(NamedTuple):
     """A step: what its result depends on, and the function that gives it.
 
     ``depends`` gives everything beyond step, resource, as_of and workspace that the result is a function of. A step
-    without it acts on the store by keys of its own (claim, promote, …) and is run again each time it is called.
+    without it acts on the store by keys of its own (claim, promote, …) and is run again each time it is called. What
+    ``keeps_rows`` outside of tables is refused when an erasure went through all while it ran.
     """
 
     run: Callable[[StepContext], Outcome]
     depends: Callable[[StepContext], Mapping[str, Any]] | None = None
+    keeps_rows: bool = False
 
 
 STEPS: dict[tuple[Kind, str], str] = {
@@ -143,7 +145,12 @@ def run_step(inp: StepInput, settings: Settings) -> StepResult:
     step = _find(inp.kind, inp.step)
     ctx = StepContext(inp, settings)
     try:
+        _ = ctx.sweeps  # before anything is read
         return _run(step, ctx, inp)
+    except DataError as error:
+        if ctx.is_overtaken():  # what it read went while it ran, which another try does not meet
+            raise TransientError(f"Rows were erased while {inp.step} of {inp.resource} ran: {error}") from error
+        raise
     finally:
         ctx.close()
 
@@ -165,6 +172,11 @@ def _run(step: Step, ctx: StepContext, inp: StepInput) -> StepResult:
     faults.point(f"{inp.step}.manifest:before")
     kept = ctx.lake.manifests.put_if_absent(name, key, result.model_dump(mode="json"))
     faults.point(f"{inp.step}.manifest:after")
+    if (
+        step.keeps_rows and ctx.is_overtaken()
+    ):  # asked after it stands: either we see the erasure, or it sees what stands
+        ctx.lake.manifests.forget(name, key)
+        ctx.refuse_overtaken()
     return StepResult.model_validate(kept)
 
 

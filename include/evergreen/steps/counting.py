@@ -87,6 +87,7 @@ class LabelHistory:
                 found = self._increments(lake, (0, commit))
                 return _sums(found, known_by=end, until=end)
             after, rows = self._go_on(lake, known, commit)
+            self._ctx.refuse_overtaken()
             store.add(self._table, counter, known, after, rows)
         raise TransientError(f"{self._table} was counted by others {_TRIES} times at once")
 

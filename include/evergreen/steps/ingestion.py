@@ -366,6 +366,6 @@ def _late_rows(ctx: StepContext) -> LateRows | None:
     )
 
 
-READ = Step(read, read_depends)
-VALIDATE = Step(validate, validate_depends)
+READ = Step(read, read_depends, keeps_rows=True)
+VALIDATE = Step(validate, validate_depends, keeps_rows=True)
 PUBLISH = Step(publish, publish_depends)

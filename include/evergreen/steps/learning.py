@@ -114,6 +114,7 @@ def _train(ctx: StepContext) -> Outcome:
     for table, version in used.items():
         pins.pin(table, version, training_id)
     pins.pin(path, 0, training_id)
+    ctx.refuse_overtaken()
     ctx.close()  # fitting may take hours, in which others want connections
     fitted = fit(model, frame, features, as_of_time=end, parts=parts)
     with tempfile.TemporaryDirectory(prefix="evergreen-") as scratch:
@@ -126,6 +127,7 @@ def _train(ctx: StepContext) -> Outcome:
     stood = trainings.finish(
         training_id, run_id=run_id, trained_through=fitted.trained_through, training_set=sha, bundle=bundle
     )
+    ctx.refuse_overtaken()
     run_id, bundle = stood.run_id or run_id, stood.bundle or bundle  # another try's, if that was first
     log.info("Trained %s as of %s on %d rows: run %s", ctx.name, as_of, frame.num_rows, run_id)
     return Outcome(

@@ -39,6 +39,7 @@ class Lineage(BaseModel):
         causes: Requests that the training answered: cause, reason, as_of.
         gate: Verdict and reasons of the judgement that counts, and the ledger's number that it was made on (``seq``).
         acts: Ledger entries that made the version serve: who, when, why.
+        erased: Erasures that took rows out of the training set: since then the version cannot be reproduced.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -66,6 +67,7 @@ class Lineage(BaseModel):
     causes: Sequence[Mapping[str, str]]
     gate: Mapping[str, Any] | None
     acts: Sequence[Mapping[str, Any]]
+    erased: Sequence[Mapping[str, Any]]
 
 
 class Retrained(BaseModel):
@@ -134,6 +136,7 @@ def lineage(settings: Settings, model: str, version: int) -> Lineage:
             for entry in Ledger(ctx.store).entries(model)
             if entry.version == version
         ],
+        erased=_erased(ctx, training),
     )
 
 
@@ -143,7 +146,7 @@ def retrain(settings: Settings, model: str, version: int) -> Retrained:
     Registers nothing and writes nothing.
 
     Raises:
-        UserError: When the model has no such version.
+        UserError: When the model has no such version, or rows of its training set were erased.
         DataError: When something of it was changed or lost since.
     """
     import numpy as np
@@ -153,6 +156,10 @@ def retrain(settings: Settings, model: str, version: int) -> Retrained:
     from evergreen.training.fit import fit
 
     ctx, made = _opened(settings, model, version)
+    if erased := _erased(ctx, made.record):
+        rows = sum(each["rows"] for each in erased)
+        rule = "cannot be reproduced: a person's rows were erased from its training set"
+        raise UserError(f"{model} version {version}", rule, value=f"{rows} rows", remedy="See `evergreen erasures`.")
     kept = bundles.load(ctx, made.bundle)
     frame = trainingsets.get(ctx.lake, made.training_set)
     fitted = fit(
@@ -189,6 +196,15 @@ def _opened(settings: Settings, model: str, version: int) -> tuple[StepContext, 
     inp = StepInput(step="train", kind="model", resource=model, as_of=found.as_of, workspace=found.workspace, run=who)
     ctx = StepContext(inp, settings)
     return ctx, bundles.training_of(ctx, version)
+
+
+def _erased(ctx: StepContext, training: Training) -> list[dict[str, Any]]:
+    from evergreen.store.erasures import Erasures
+
+    return [
+        {"request": request.id, "at": request.requested_at, "rows": lost["rows"], "of": lost["of"]}
+        for request, lost in Erasures(ctx.store).of_training(training.training_id)
+    ]
 
 
 def _params(ctx: StepContext, training: Training, facts: Mapping[str, Any]) -> Mapping[str, str]:

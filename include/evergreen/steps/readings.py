@@ -252,7 +252,9 @@ class Publication:
 
         Raises:
             Superseded: When another reading of one of the keys was planned since.
+            TransientError: When rows were erased since the step began to read.
         """
+        self._ctx.refuse_overtaken()
         if not self._coverage.holds(self._table, self._step_keys):
             raise Superseded(f"{self._table} as of {self._ctx.as_of} was published from a newer state meanwhile.")
 

@@ -48,7 +48,8 @@ def monitor(ctx: StepContext) -> Outcome:
     scored = _scored(ctx) if rows.num_rows else {}
     frames = _frames(ctx, rows, scored)
     frame = frames[scored.get("champion")]
-    ctx.lake.table(f"scores/{ctx.name}").replace(_score(ctx, frames, scored), column="as_of", value=ctx.as_of)
+    scores, of_period = _score(ctx, frames, scored), {"column": "as_of", "value": ctx.as_of}
+    ctx.lake.table(f"scores/{ctx.name}").replace(scores, **of_period, guard=ctx.refuse_overtaken)
     missing = come.skipped | dict.fromkeys(come.awaited, "it was not waited for")
     for name, why in missing.items():
         log.warning("Nothing of %s for %s: %s", name, ctx.as_of, why)
@@ -193,5 +194,5 @@ def _score(ctx: StepContext, frames: Mapping[int | None, pa.Table], scored: dict
     return score_table(next(iter(frames.values())), scored, predictions, as_of=ctx.as_of)
 
 
-MONITOR = Step(monitor, monitor_depends)
+MONITOR = Step(monitor, monitor_depends, keeps_rows=True)
 REPORT = Step(report, report_depends)

@@ -70,6 +70,11 @@ class Definitions:
         with self._store.transaction() as connection:
             return [Definition(**row._mapping) for row in connection.execute(query)]
 
+    def all(self) -> list[Definition]:
+        """The definitions of all resources in the order of their first use."""
+        with self._store.transaction() as connection:
+            return [Definition(**row._mapping) for row in connection.execute(select(definitions).order_by("id"))]
+
     def of_table(self, table: str) -> Definition | None:
         """The newest definition that a table belongs to."""
         query = select(definitions).where(definitions.c.table == table).order_by(definitions.c.id.desc()).limit(1)

@@ -404,3 +404,33 @@ seen_days = Table(
     Column("digest", BigInteger, nullable=False),
     _text("definition"),
 )
+
+erasures = Table(
+    "erasures",
+    metadata,
+    _id(),
+    _text("key_digest"),
+    _document("columns"),
+    _text("scope"),
+    _text("actor"),
+    _text("reason"),
+    _text("state"),
+    _stamp("requested_at"),
+    Column("done_at", Instant),
+    Column("sweeps", Integer, nullable=False, server_default=text("0")),
+    _document("rows"),
+    _document("files"),
+    _document("lost"),
+    _document("left"),
+    Column("row_ids", JSON(none_as_null=True)),
+    CheckConstraint("state IN ('requested', 'done')", name="state"),
+    CheckConstraint("(state = 'done') = (done_at IS NOT NULL)", name="done"),
+    CheckConstraint("state <> 'done' OR row_ids IS NULL", name="row_ids"),
+    Index(
+        "uq_erasures_requested",
+        "key_digest",
+        "scope",
+        unique=True,
+        postgresql_where=text("state = 'requested'"),
+    ),
+)

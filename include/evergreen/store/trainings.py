@@ -154,6 +154,10 @@ class Trainings:
         """Trainings of a model in the order they started."""
         return self._where(trainings.c.model == model)
 
+    def all(self) -> list[Training]:
+        """Trainings of all models in the order they started."""
+        return self._where()
+
     def by_version(self, model: str, version: int) -> Training | None:
         """The training that adopted a version."""
         return next(iter(self._where(trainings.c.model == model, trainings.c.adopted_version == version)), None)

@@ -2,7 +2,8 @@
 
 Orders come on standard input, a JSON document a line: ``{"environment", "input", "answer"}`` starts a step and is
 answered with the process's id; ``{"wait": id, "stopped": bool}`` is answered with its exit code (negative: the signal),
-or ``"stopped"`` once it has stopped. The step's result is written to the file ``answer``.
+or ``"stopped"`` once it has stopped. The step's result is written to the file ``answer``. With
+``{"erase": …}`` in place of ``input`` it is an erasure that is started, with these arguments.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ PRELOADED = (
     "alembic.command", "deltalake", "duckdb", "evidently", "great_expectations", "lightgbm", "mlflow",
     "mlflow.lightgbm", "pandas", "psycopg2", "pyarrow.parquet", "sklearn.pipeline", "skops.io",
     "evergreen.steps.deploying", "evergreen.steps.deciding", "evergreen.steps.ingestion", "evergreen.steps.judging",
-    "evergreen.steps.learning", "evergreen.steps.watching",
+    "evergreen.steps.learning", "evergreen.steps.sweeping", "evergreen.steps.watching",
 )  # fmt: skip
 
 
@@ -49,11 +50,15 @@ def _run(order: dict) -> None:
     from evergreen.errors import EvergreenError
     from evergreen.settings import Settings
     from evergreen.steps.contract import StepInput, run_step
+    from evergreen.steps.erasing import erase
 
     os.environ.update(order["environment"])
     try:
-        result = run_step(StepInput.model_validate(order["input"]), Settings.from_env())
-        text = json.dumps({"result": result.model_dump(mode="json")})
+        if "erase" in order:
+            text = json.dumps({"result": erase(Settings.from_env(), **order["erase"])})
+        else:
+            result = run_step(StepInput.model_validate(order["input"]), Settings.from_env())
+            text = json.dumps({"result": result.model_dump(mode="json")})
     except EvergreenError as error:
         text = json.dumps({"error": type(error).__name__, "message": str(error)})
     except Exception as error:

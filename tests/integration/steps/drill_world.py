@@ -123,9 +123,14 @@ class Forge:
         self._ready = False
 
     def start(self, inp: StepInput, environment: Mapping[str, str]) -> Forked:
+        return self._start({"input": inp.model_dump(mode="json")}, environment)
+
+    def erase(self, environment: Mapping[str, str], **how: Any) -> Forked:
+        return self._start({"erase": how}, environment)
+
+    def _start(self, order: Mapping[str, Any], environment: Mapping[str, str]) -> Forked:
         answer = self._folder / f"{next(self._count)}.json"
-        order = {"environment": dict(environment), "input": inp.model_dump(mode="json"), "answer": str(answer)}
-        return Forked(self, self.ask(order), answer)
+        return Forked(self, self.ask({**order, "environment": dict(environment), "answer": str(answer)}), answer)
 
     def ask(self, order: Mapping[str, Any]) -> Any:
         assert self._process.stdin and self._process.stdout

@@ -80,6 +80,7 @@ class Written:
                 schedule=SimpleNamespace(cron="0 0 * * *"), timezone="America/New_York",
                 event_time=None if self.whole else "at",
             ),
+            refuse_overtaken=lambda: None,
         )  # fmt: skip
         history = counting.LabelHistory(ctx)
         rows = table.read(["late"], known_by=end, event_to=end, version=version)

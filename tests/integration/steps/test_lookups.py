@@ -60,7 +60,8 @@ class Told:
 
     def context(self, as_of: float, version: int | None = None) -> Any:
         versions = {self.table: self.lake.table(self.table).version() if version is None else version}
-        return SimpleNamespace(lake=self.lake, store=self.store, as_of_time=day(as_of), versions=versions)
+        doors = {"lake": self.lake, "store": self.store, "is_overtaken": lambda: False}
+        return SimpleNamespace(**doors, as_of_time=day(as_of), versions=versions)
 
     def write(self, number: int) -> None:
         """A key says its rows: most of its own days, a few of long before; again, it says other rows."""
