@@ -93,7 +93,7 @@ def open_read(
     landing: str,
     types: Mapping[str, DType] | None = None,
     late: LateRows | None = None,
-    portion: int | None = PORTION,
+    portion: int | None = None,
 ) -> Iterator[Read[Spill]]:
     """Reads the rows of ``[start, end)``; they are there until the block ends.
 
@@ -111,7 +111,7 @@ def open_read(
         landing: Root, path or fsspec URI, of the files.
         types: Of the published table's columns. Columns that nobody declared are read in them where they lose nothing.
         late: Finds rows of other files that came too late for every run; without it nothing below is looked at.
-        portion: Bytes of raw rows to go through at once; ``None`` for all.
+        portion: Bytes of raw rows to go through at once, about; :data:`~evergreen.ingest.load.PORTION` by default.
 
     Raises:
         NotReady, Skipped: No file is there (see ``files.locate``).
@@ -121,7 +121,7 @@ def open_read(
     files = locate(dataset, as_of=as_of, landing=landing)
     digest = fingerprint_of(fs, files)
     run = _Run(dataset, Landed(dataset, fs, files), Interval(start, end, dataset.late_window, first_load), types or {})
-    way = _Way(portion, alone=takes_rows_alone(dataset.select))
+    way = _Way(portion or PORTION, alone=takes_rows_alone(dataset.select))
     with ExitStack() as folders:
         while True:
             folder = folders.enter_context(tempfile.TemporaryDirectory(prefix="evergreen-read-"))

@@ -97,25 +97,26 @@ class Spill:
         names = self.schema.names if columns is None else columns
         if not self.num_rows:
             yield self.schema.empty_table().select(names)
-        if self._sink is not None:
-            self._sink.close()
-            with pa.OSFile(str(self._file)) as source:
-                reader = pa.ipc.open_file(source)
-                for number in range(reader.num_record_batches):
-                    yield pa.Table.from_batches([reader.get_batch(number)]).select(names)
-        for rows in self._regrouped.rest():
-            yield rows.select(names)
+        if self._sink is None:
+            for rows in self._regrouped.rest():
+                yield rows.select(names)
+            return
+        self._close()
+        with pa.OSFile(str(self._file)) as source:
+            reader = pa.ipc.open_file(source)
+            for number in range(reader.num_record_batches):
+                yield pa.Table.from_batches([reader.get_batch(number)]).select(names)
 
     def dataset(self) -> ds.Dataset:
         """The rows as a dataset in files."""
         import pyarrow as pa
         import pyarrow.dataset as ds
 
-        if self._sink is None and self.schema is not None:
-            self._open(self.schema)
-        self._regrouped.finish()
-        self._sink.close()
-        return ds.dataset(str(self._file), format="ipc", schema=pa.schema(self.schema))
+        schema = pa.schema(self.schema)
+        if self._sink is None:
+            self._open(schema)
+        self._close()
+        return ds.dataset(str(self._file), format="ipc", schema=schema)
 
     def _store(self, rows: pa.Table) -> None:
         if self._sink is None:
@@ -126,6 +127,11 @@ class Spill:
         import pyarrow as pa
 
         self._sink = pa.ipc.new_file(str(self._file), schema, options=pa.ipc.IpcWriteOptions(compression="lz4"))
+
+    def _close(self) -> None:
+        """Writes what is left; no more rows can be added."""
+        self._regrouped.finish()
+        self._sink.close()
 
 
 def write_parquet(tables: Iterable[pa.Table], stream: IO[bytes]) -> None:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import os
 import random
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import declared
@@ -19,6 +21,9 @@ from acts import KEYS, Build, Ingest, Lay, Life, Line, Lose, Mend, Promote, Roll
 from comparing import Comparison
 from real import Real
 from strategies import lives
+
+from evergreen.ingest import csvfile, read
+from evergreen.steps import building, readings
 
 FIRST, SECOND, THIRD, FOURTH = KEYS
 MANY = int(os.environ.get("EVERGREEN_LIVES", "0"))
@@ -153,9 +158,21 @@ def live(life: Life, store_url: str) -> None:
         Comparison(life, Real(Path(folder), store_url, life), thorough=MANY > 0).live()
 
 
+@contextmanager
+def small_portions() -> Iterator[None]:
+    """Files, staged rows and inputs of views are gone through a few rows at a time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(csvfile, "BLOCK", 40)
+        patch.setattr(read, "PORTION", 100)
+        patch.setattr(readings, "WINDOW_ROWS", 2)
+        patch.setattr(building, "AT_ONCE", 3)
+        yield
+
+
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_a_life_worked_out_by_hand(name: str, postgres_url: str) -> None:
-    live(EXAMPLES[name], postgres_url)
+    with small_portions() if list(EXAMPLES).index(name) % 2 else nullcontext():
+        live(EXAMPLES[name], postgres_url)
 
 
 def test_random_lives(postgres_url: str) -> None:
@@ -166,9 +183,10 @@ def test_random_lives(postgres_url: str) -> None:
     )  # fmt: skip
 
     @settings
-    @hypothesis.given(life=lives())
-    def any_life(life: Life) -> None:
-        live(life, postgres_url)
+    @hypothesis.given(life=lives(), small=hypothesis.strategies.booleans())
+    def any_life(life: Life, small: bool) -> None:
+        with small_portions() if small else nullcontext():
+            live(life, postgres_url)
 
     if MANY:
         print(f"\n{MANY} lives, EVERGREEN_SEED={SEED}")

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pytest
 
 from evergreen.errors import DataError
-from evergreen.features.views import run
+from evergreen.features.views import run, run_streamed
+from evergreen.lake.spill import Spill
 from evergreen.spec.feature_view import FeatureView
 
 INSTANT = pa.timestamp("us", tz="UTC")
@@ -181,3 +182,41 @@ def test_a_changed_file_is_imported_anew(tmp_path):
             tmp_path, "d.py:f", f"def f(tables, start, end):\n    return tables['rides'].assign(cnt={value})\n"
         )
         assert run(view, tmp_path, rides(1), START, END)["cnt"].to_pylist() == [float(value)]
+
+
+def streamed(view, tmp_path, tables):
+    files = {}
+    for name, rows in tables.items():
+        spilled = Spill(tmp_path / name)
+        spilled.add(rows)
+        files[name] = spilled.dataset()
+    return pa.concat_tables(run_streamed(view, tmp_path, files, START, END, tmp_path))
+
+
+@pytest.mark.parametrize("columns", ["*", "city, ts, cnt, known_at", "city, ts, cnt"])
+def test_rows_computed_from_files_are_those_computed_in_memory(tmp_path, columns):
+    view = view_of(tmp_path, "d.sql", f"select {columns} from rides where ts >= $start - interval 1 hour order by ts")
+    tables = rides(*range(-3, 20))
+    made = streamed(view, tmp_path, tables)
+    expected = run(view, tmp_path, tables, START, END)
+    assert made.equals(expected)
+    assert made.schema.metadata == expected.schema.metadata
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "select 'x' as city, ts, 1 as cnt from rides union all select 'x', ts, 2 from rides where cnt = 3",
+        "select 'x' as city, ts + interval 2 day as ts, 1 as cnt from rides",
+        "select case when cnt <> 2 then 'x' end as city, ts, cnt from rides",
+        "select city, ts from rides",
+        "select city, ts, 'a lot' as cnt from rides",
+    ],
+)
+def test_what_is_wrong_with_rows_from_files_is_told_as_in_memory(tmp_path, text):
+    view, said = view_of(tmp_path, "d.sql", text), []
+    for compute in (lambda t: run(view, tmp_path, t, START, END), lambda t: streamed(view, tmp_path, t)):
+        with pytest.raises(DataError) as refused:
+            compute(rides(0, 1, 2, 3))
+        said.append(str(refused.value))
+    assert said[0].split(", got")[0] == said[1].split(", got")[0]
