@@ -16,6 +16,7 @@ from evergreen.ingest.archive import unpack
 from evergreen.ingest.files import Skipped, SourceFile, file_system, fingerprint_of, locate, opened
 from evergreen.ingest.normalise import narrow_decimals
 from evergreen.ingest.quarantine import Reject, rows_as_json
+from evergreen.lake.ahead import ahead
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -195,15 +196,16 @@ class Landed:
         self.places = Places()
         pieces: list[_Piece] = []
         size, is_all = 0, True
-        for piece in self._pieces():
-            own = piece.batch.table.nbytes
-            if pieces and most is not None and size + own > most:
-                is_all = False
-                yield self._raw(pieces, is_all=is_all)
-                pieces, size = [], 0
-            self.places.add(piece.part)
-            pieces.append(piece)
-            size += own
+        with ahead(self._pieces()) as coming:
+            for piece in coming:
+                own = piece.batch.table.nbytes
+                if pieces and most is not None and size + own > most:
+                    is_all = False
+                    yield self._raw(pieces, is_all=is_all)
+                    pieces, size = [], 0
+                self.places.add(piece.part)
+                pieces.append(piece)
+                size += own
         last = self._raw(pieces, is_all=is_all)
         if is_all:
             self._only = last

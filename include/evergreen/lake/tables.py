@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from evergreen.errors import DataError, NotReady, TransientError, UserError
 from evergreen.faults import point as fault_point
 from evergreen.lake import delta, versions
+from evergreen.lake.ahead import ahead
 from evergreen.lake.columns import SYSTEM, canonical, fit
 from evergreen.lake.delta import Condition, of_rows
 from evergreen.lake.draft import Counts, Draft, Others
@@ -250,13 +251,14 @@ class Table:
             number, counted = _sequence(snapshot) + 1, list[Counts]()
             with tempfile.TemporaryDirectory(prefix="evergreen-append-") as folder:
                 fresh = Spill(Path(folder, "fresh"))
-                for window in _windows(readings, snapshot, whole=full_snapshot):
-                    draft = Draft(snapshot, number, source=source_known_at, whole=full_snapshot, place=self._place)
-                    keyed = [each._replace(rows=check(each.rows)) for each in readings.between(*window)]
-                    counted += _drafted(draft, keyed, readings.keys, window, others)
-                    del keyed  # the next window's rows take its place
-                    for part in draft.fresh:
-                        fresh.add(fit(part, schema, self._place))
+                windows = _windows(readings, snapshot, whole=full_snapshot)
+                with ahead((window, readings.between(*window)) for window in windows) as coming:
+                    for window, said in coming:
+                        draft = Draft(snapshot, number, source=source_known_at, whole=full_snapshot, place=self._place)
+                        keyed = [each._replace(rows=check(each.rows)) for each in said]
+                        counted += _drafted(draft, keyed, readings.keys, window, others)
+                        for part in draft.fresh:
+                            fresh.add(fit(part, schema, self._place))
                 if fresh.num_rows:
                     marks = {SEQUENCE: number, **({app_id: number} if tag else {})}
                     stream = delta.Stream(schema, fresh.tables())
