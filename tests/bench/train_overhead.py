@@ -122,7 +122,7 @@ def _forge(world: World) -> None:
     import numpy as np
     import pyarrow as pa
 
-    from evergreen.ingest.load import load  # noqa: F401  what ingestion imports, so that the peak is the step's own
+    from evergreen.ingest import load  # noqa: F401  what ingestion imports, so that the peak is the step's own
     from evergreen.lake.rows import with_system_columns
     from evergreen.steps.context import StepContext
     from evergreen.steps.contract import RunRef, StepInput

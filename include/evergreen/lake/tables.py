@@ -418,7 +418,8 @@ class Table:
         positions = versions.newest(rows) if latest else versions.ordered(rows)
         parts = {name: rows.column(name) for name in wanted}
         del rows  # taken one after the other, and let go of, columns need half as much memory
-        return pa.table({name: parts.pop(name).take(positions) for name in wanted})
+        picked = versions.Picked(positions)
+        return pa.table({name: picked.of(parts.pop(name)) for name in wanted})
 
     def versions_after(
         self, moment: datetime, commit: int, *, known_by: datetime, event_to: datetime, version: int

@@ -134,6 +134,9 @@ _DIGEST = 32
 _ODD = 0x9E3779B97F4A7C15
 """What Knuth multiplies by: 2**64 over the golden ratio."""
 
+_LEAST_RUN = 1 << 10
+"""Rows that follow each other, on average, so that cutting is worth it: chunks that are shorter cost what they save."""
+
 How = Literal["claim", "stored"]
 
 
@@ -218,6 +221,32 @@ def newest(rows: pa.Table) -> pa.ChunkedArray:
 def ordered(rows: pa.Table) -> pa.ChunkedArray:
     """Positions of all versions that say something new, in order of event time, identity and version."""
     return _read(rows, _ALL, every=True)
+
+
+class Picked:
+    """Rows at some positions. Where these mostly follow each other, as in a table written in the order of time, columns
+    are cut and not copied.
+    """
+
+    def __init__(self, positions: pa.ChunkedArray) -> None:
+        import numpy as np
+
+        self._positions = positions
+        at = positions.to_numpy()
+        begins = np.flatnonzero(np.append(True, np.diff(at) != 1)) if len(at) else at
+        self._runs: list[tuple[int, int]] | None = None
+        if len(begins) * _LEAST_RUN <= len(at):
+            lengths = np.diff(np.append(begins, len(at)))
+            self._runs = list(zip(at[begins].tolist(), lengths.tolist(), strict=True))
+
+    def of(self, column: pa.ChunkedArray) -> pa.ChunkedArray:
+        """A column's values at the positions."""
+        import pyarrow as pa
+
+        if self._runs is None:
+            return column.take(self._positions)
+        chunks = [chunk for start, length in self._runs for chunk in column.slice(start, length).chunks]
+        return pa.chunked_array(chunks, column.type)
 
 
 def as_known(

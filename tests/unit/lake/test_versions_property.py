@@ -9,9 +9,11 @@ from itertools import pairwise
 from pathlib import Path
 
 import pyarrow as pa
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from evergreen.lake import versions
 from evergreen.lake.lake import Lake
 from evergreen.lake.rows import with_system_columns
 from evergreen.lake.versions import all_differ
@@ -143,3 +145,15 @@ def test_rows_that_differ_are_known_to_and_others_never_taken_for_it(ids: list[s
     chunks = [whole[a:b] for a, b in pairwise([0, *cuts, len(ids)])]
     told = all_differ(pa.chunked_array(chunks, pa.string()))
     assert told == (len(set(ids)) == len(ids) and (len(ids) < 2 or all(len(each.encode()) == 32 for each in ids)))
+
+
+@settings(max_examples=60, deadline=None)
+@given(positions=st.lists(st.integers(0, 30), max_size=40), run=st.integers(1, 3), chunk=st.integers(1, 31))
+def test_rows_are_cut_as_they_are_taken(positions: list[int], run: int, chunk: int) -> None:
+    values = pa.array([None if n % 5 == 0 else f"v{n}" for n in range(31)], pa.string())
+    column = pa.chunked_array([values.slice(at, chunk) for at in range(0, 31, chunk)])
+    at = [n for start in positions for n in range(start, min(start + run * 3, 31))]
+    wanted = pa.chunked_array([pa.array(at, pa.int64())])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(versions, "_LEAST_RUN", run)
+        assert versions.Picked(wanted).of(column).to_pylist() == column.take(wanted).to_pylist()
