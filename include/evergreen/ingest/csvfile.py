@@ -200,7 +200,7 @@ def _starts(text: str, delimiter: str) -> tuple[list[int] | None, int | None]:
     Returns:
         The lines; and, of a text that ends inside quotes, where its last record begins.
     """
-    blank = "\n\n" in text or "\n\r\n" in text or "\r\r" in text or text.startswith(("\n", "\r"))
+    blank = "\n\n" in text or "\n\r" in text or "\r\r" in text or text.startswith(("\n", "\r"))
     if '"' not in text and not blank:
         return None, None
     starts: list[int] = []
