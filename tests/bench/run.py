@@ -28,7 +28,7 @@ NEEDS = {
     "asof_join_large": "5 GB of memory, a minute",
     "fleet_period": "20 minutes",
     "ingest": "3 GB of memory, 12 GB below the temporary folder, 10 minutes",
-    "long_life": "8 GB of memory, 25 GB below the temporary folder, an hour",
+    "long_life": "8 GB of memory, 15 GB below the temporary folder, half an hour",
     "train_overhead": "3 GB of memory, 3 GB below the temporary folder, 2 minutes",
 }
 RESULTS = Path(".evergreen/bench/results.json")

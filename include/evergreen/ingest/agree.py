@@ -80,6 +80,8 @@ def bring(column: Any, values: Any, target: pa.DataType | None, timezone: str) -
     """
     import pyarrow as pa
 
+    if values.type == target:
+        return values
     if target is None or is_empty(values):
         return pa.nulls(len(values), target or pa.null())
     if pa.types.is_string(target) and pa.types.is_decimal(column.type):
@@ -102,9 +104,14 @@ def conform(
     Raises:
         DataError: A column is of another type than in the table; it says what to declare.
     """
+    import pyarrow as pa
+
     for index, name in enumerate(rows.column_names):
         kind, column = published.get(name), rows[name]
-        if kind is None or is_empty(column) or column.type == arrow_type(kind):
+        if kind is None or column.type == arrow_type(kind):
+            continue
+        if is_empty(column):
+            rows = rows.set_column(index, name, pa.nulls(len(column), arrow_type(kind)))
             continue
         value = _convert(column, arrow_type(kind), timezone)
         if value is None:

@@ -122,8 +122,10 @@ def parse(
 
 def _decoded(name: str, stream: IO[bytes], encoding: str, size: int) -> Iterator[str]:
     """The text, without its byte order mark, as it comes in."""
+    head = stream.read(max(size, 4))
     try:
-        decoder = codecs.getincrementaldecoder(encoding)()
+        io.TextIOWrapper(io.BytesIO(), encoding=encoding)  # refuses an encoding of no text
+        decoder = codecs.getincrementaldecoder(_with_order(encoding, head))()
     except LookupError:
         raise DataError(
             "source.encoding", "must be an encoding that Python knows", value=encoding, remedy="Write utf-8 or latin-1."
@@ -131,7 +133,7 @@ def _decoded(name: str, stream: IO[bytes], encoding: str, size: int) -> Iterator
     read = lines = told = 0
     told_any = False
     while True:
-        content = stream.read(size)
+        content, head = head if not read else stream.read(size), b""
         if not content and not read:
             raise DataError(name, "must not be empty, but has 0 bytes", remedy="Deliver the file again.")
         kept = decoder.getstate()[0]
@@ -150,6 +152,15 @@ def _decoded(name: str, stream: IO[bytes], encoding: str, size: int) -> Iterator
         if not content:
             return
         read, lines, told = read + len(content), lines + content.count(b"\n"), told + text.count("\n")
+
+
+def _with_order(encoding: str, head: bytes) -> str:
+    """An encoding of 16 or 32 bits whose text says no byte order has this machine's."""
+    name = codecs.lookup(encoding).name
+    marks = {"utf-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE), "utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)}
+    if name not in marks or not head or head.startswith(marks[name]):
+        return encoding
+    return f"{name}-{'le' if sys.byteorder == 'little' else 'be'}"
 
 
 def _undecodable(name: str, error: UnicodeDecodeError, encoding: str, before: int, lines: int) -> DataError:

@@ -317,6 +317,8 @@ class _Pass:
         known = np.concatenate([times[timed], part.times[1]])
         if self._last_time != NONE:
             numbers, known = np.append(numbers, -1), np.append(known, self._last_time)
+        elif not len(numbers) and not (isinstance(part.raw, Raw) and part.raw.is_all):
+            raise self._together  # the first time that is known stands in a later portion
         if len(numbers):
             self._last_time = int(known[np.argmax(numbers)])
         times = np.where(timed, times, timeline.neighbour_ticks(numbers, known, selected.numbers))
@@ -385,7 +387,7 @@ class _Kept:
             return
         schema = self._rows.schema
         if schema is not None and not schema.equals(rows.schema):
-            raise Wider(field.name for field in rows.schema if field not in schema)
+            raise Wider(_texts_among(schema, rows.schema))
         self._rows.add(rows)
         self._doubles.add(rows)
         if self._dataset.columns is None:
@@ -431,6 +433,15 @@ class _Kept:
             places = zip(texts, rows[SOURCE].to_pylist(), rows[LINE].to_pylist(), strict=True)
             rejects += [_reject([("dedupe.reject", reason)], text, source, line) for text, source, line in places]
         return rejects
+
+
+def _texts_among(one: pa.Schema, other: pa.Schema) -> Iterator[str]:
+    """Columns that are text in one of two schemas only."""
+    import pyarrow as pa
+
+    for field in other:
+        if field.name in one.names and pa.types.is_string(field.type) != pa.types.is_string(one.field(field.name).type):
+            yield field.name
 
 
 def _where(selected: Selected, places: Places, row: int) -> str:

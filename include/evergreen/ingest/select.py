@@ -99,38 +99,54 @@ def select_streamed(rows: ds.Dataset, sql: str, place: str, folder: Path) -> Ite
     traced = _with_trace(sql)
     if traced is not None:
         try:
-            found = _kept(stream_sql(traced.sql, {"source": rows}, place=place, folder=folder), folder / "traced")
+            names, found = _kept(
+                stream_sql(traced.sql, {"source": rows}, place=place, folder=folder), folder / "traced"
+            )
         except DataError:
             pass
         else:
-            yield from _numbered(found, place, folder, in_order=traced.is_ordered)
+            yield from _numbered(names, found, place, folder, in_order=traced.is_ordered)
             return
     plain = rows.replace_schema(pa.schema([field for field in rows.schema if field.name != ROW]))
     for part in stream_sql(sql, {"source": plain}, place=place, folder=folder):
         yield _checked(part, place), None
 
 
-def _kept(parts: Iterable[pa.Table], file: Path) -> Spill:
-    """What a query gives, and at which place it gave it: whole, so that it fails before anything is made of it."""
+def _kept(parts: Iterable[pa.Table], file: Path) -> tuple[list[str], Spill]:
+    """What a traced query gives, by its columns' names, whole, so that it fails before anything is made of it.
+
+    In the file columns have numbers for names, since DuckDB would give others to such as it cannot tell apart.
+    """
     import numpy as np
     import pyarrow as pa
 
-    kept, at = Spill(file), 0
+    kept, names, at = Spill(file), list[str](), 0
     for part in parts:
-        kept.add(part.append_column(_PLACE, pa.array(np.arange(at, at + part.num_rows))))
+        if kept.schema is None:
+            names = part.column_names
+        numbers = part.column(names.index(_TRACE))
+        shown = [index for index, name in enumerate(names) if not _is_hidden(name)]
+        columns = {f"c{index}": part.column(index) for index in shown}
+        place = pa.array(np.arange(at, at + part.num_rows))
+        kept.add(pa.table(columns | {_TRACE: numbers, _PLACE: place}))
         at += part.num_rows
-    return kept
+    return [name for name in names if not _is_hidden(name)], kept
 
 
-def _numbered(found: Spill, place: str, folder: Path, *, in_order: bool) -> Iterator[tuple[pa.Table, Any]]:
+def _is_hidden(name: str) -> bool:
+    return name == _TRACE or name.startswith(ROW)
+
+
+def _numbered(
+    names: list[str], found: Spill, place: str, folder: Path, *, in_order: bool
+) -> Iterator[tuple[pa.Table, Any]]:
     """The parts of what a traced query gave, in reading order unless it says another one."""
     from evergreen.lake.duck import stream_sql
 
     order = "" if in_order else f"{_TRACE}, "
     sql = f"SELECT * EXCLUDE ({_PLACE}) FROM found ORDER BY {order}{_PLACE}"
     for part in stream_sql(sql, {"found": found.dataset()}, place=place, folder=folder):
-        hidden = [name for name in part.column_names if name == _TRACE or name.startswith(ROW)]
-        yield _checked(part.drop_columns(hidden), place), part[_TRACE].to_numpy()
+        yield _checked(part.drop_columns([_TRACE]).rename_columns(names), place), part[_TRACE].to_numpy()
 
 
 def _refuse_alike(names: Sequence[str], place: str) -> None:

@@ -26,8 +26,8 @@ class Wider(Exception):
     """Columns that nobody declared turned out to hold what only a text can: all rows must be read as that again."""
 
     def __init__(self, names: Iterable[str]) -> None:
-        super().__init__(", ".join(sorted(names)))
         self.names = frozenset(names)
+        super().__init__(", ".join(sorted(self.names)))
 
 
 @dataclass(frozen=True)

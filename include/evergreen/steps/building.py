@@ -192,6 +192,7 @@ def compute(ctx: StepContext, target: Target, keys: Sequence[Key], folder: Path)
     import pyarrow as pa
 
     made, failed = Spill(folder / "built"), dict[str, UserError]()
+    nothing = pa.table({"__as_of": pa.array([], pa.string())})
     cuts = _cuts(ctx, target, keys)
     for group in _groups(target, keys, cuts):
         inputs = _Inputs(ctx, target, group, cuts)
@@ -202,9 +203,12 @@ def compute(ctx: StepContext, target: Target, keys: Sequence[Key], folder: Path)
                 failed[key.as_of] = error
                 continue
             for rows in parts:
-                made.add(rows.append_column("__as_of", pa.repeat(pa.scalar(key.as_of), rows.num_rows)))
-    if made.schema is None:
-        made.add(pa.table({"__as_of": pa.array([], pa.string())}))
+                keyed = rows.append_column("__as_of", pa.repeat(pa.scalar(key.as_of), rows.num_rows))
+                if rows.num_rows:
+                    made.add(keyed)
+                nothing = keyed.slice(0, 0)
+    if made.schema is None:  # no key gave any row, and a function's empty frame need not have the types of others
+        made.add(nothing)
     return made, failed
 
 
