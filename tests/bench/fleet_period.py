@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from life_overhead import EXAMPLE, PROJECT, rentals, running
+from life_overhead import EXAMPLE, copy_project, rentals, running
 
 MODELS = 200
 WARM, RENEWED, WATCHED = 0, 1, 2
@@ -114,8 +114,7 @@ def _workspace(folder: Path, models: int) -> Path:
 
 def _project(folder: Path, models: int) -> Path:
     """Our DAG files and plugins, and no-op DAGs of the same tasks beside them."""
-    for part in ("dags", "plugins"):
-        shutil.copytree(PROJECT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+    copy_project(folder)
     text = Path(__file__).with_name("noop_dags.py").read_text()
     (folder / "dags/noop_fleet.py").write_text(text + NOOPS.format(names=_names(models)))
     return folder

@@ -184,10 +184,16 @@ def _workspace(folder: Path) -> Path:
     return folder
 
 
-def _project(folder: Path) -> Path:
-    """Our DAG files and plugins, and the no-op DAGs beside them."""
+def copy_project(folder: Path) -> Path:
+    """Our DAG files and plugins, away from what a team has in the clone."""
     for part in ("dags", "plugins"):
         shutil.copytree(PROJECT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
+def _project(folder: Path) -> Path:
+    """The copy, and the no-op DAGs in it."""
+    copy_project(folder)
     shutil.copy(Path(__file__).with_name("noop_dags.py"), folder / "dags")
     return folder
 

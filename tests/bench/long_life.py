@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import sys
 import tempfile
@@ -24,8 +23,9 @@ from statistics import median
 from typing import Any, NamedTuple
 
 import yaml
-from life_overhead import PROJECT, running
+from life_overhead import PROJECT, copy_project, running
 from task_memory import TaskMemory
+from world import HABITS, HABITS_SQL
 
 from evergreen.replay.example import Example
 
@@ -48,17 +48,6 @@ DATASET = {
     "availability_delay": "1h",
     "expectations": [{"expect": "column_values_to_be_between", "column": "wind", "args": {"max_value": 200}}],
 }  # fmt: skip
-VIEW = {
-    "reads": ["trips"],
-    "entity": ["customer"],
-    "timestamp": "until",
-    "transform": "habits.sql",
-    "outputs": {"trips_of": {"type": "int"}, "mean_load": {"type": "float"}},
-}
-VIEW_SQL = """
-select customer, $end::timestamptz as until, count(*) as trips_of, avg(load) as mean_load
-from trips where moment >= $start and moment < $end group by customer
-"""
 MODEL = {
     "task": "binary",
     "label": {"dataset": "trips", "column": "late", "delay": "1h"},
@@ -123,7 +112,7 @@ def run() -> dict[str, Any]:
         raise SystemExit(f"long_life: LONG_LIFE_PERIODS must be at least three windows of {WINDOW}, got {PERIODS}")
     with tempfile.TemporaryDirectory(prefix="evergreen-bench-") as scratch:
         folder = Path(scratch)
-        workspace, project = _workspace(folder / "workspace"), _project(folder / "project")
+        workspace, project = _workspace(folder / "workspace"), copy_project(folder / "project")
         with running(folder, workspace, project, extra_env={"EVERGREEN_HOUSEKEEPING": ""}) as stack:
             periods = _live(stack, workspace)
     return report(periods)
@@ -294,22 +283,15 @@ def _workspace(folder: Path) -> Path:
     from evergreen.errors import SpecErrors
     from evergreen.spec.loading import load
 
-    files = {"datasets/trips.yaml": DATASET, "features/habits.yaml": VIEW, "models/tardy.yaml": MODEL}
+    files = {"datasets/trips.yaml": DATASET, "features/habits.yaml": HABITS, "models/tardy.yaml": MODEL}
     for name, content in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(yaml.safe_dump(content, sort_keys=False))
-    (folder / "features/habits.sql").write_text(VIEW_SQL)
+    (folder / "features/habits.sql").write_text(HABITS_SQL)
     errors = load(folder).errors
     if errors:
         raise SpecErrors(errors)
-    return folder
-
-
-def _project(folder: Path) -> Path:
-    """Our DAG files and plugins, away from what a team has in the clone."""
-    for part in ("dags", "plugins"):
-        shutil.copytree(PROJECT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
     return folder
 
 

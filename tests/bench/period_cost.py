@@ -20,7 +20,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from world import World, servers
+from world import HABITS, HABITS_SQL, World, servers
 
 SHORT, ROWS, CUSTOMERS, MEASURED = 30, 10_000, 50_000, 5
 BEGIN = datetime(2015, 1, 1, tzinfo=UTC)
@@ -36,17 +36,6 @@ DATASET = {
     "availability_delay": "1h",
     "expectations": [{"expect": "column_values_to_be_between", "column": "wind", "args": {"max_value": 200}}],
 }
-VIEW = {
-    "reads": ["trips"],
-    "entity": ["customer"],
-    "timestamp": "until",
-    "transform": "habits.sql",
-    "outputs": {"trips_of": {"type": "int"}, "mean_load": {"type": "float"}},
-}
-VIEW_SQL = """
-select customer, $end::timestamptz as until, count(*) as trips_of, avg(load) as mean_load
-from trips where moment >= $start and moment < $end group by customer
-"""
 MODEL = {
     "task": "binary",
     "label": {"dataset": "trips", "column": "late", "delay": "1d"},
@@ -75,8 +64,8 @@ class Life:
         self.world = World(folder, postgres.create_database(f"life_{periods}"), mlflow)
         self.periods = periods
         self.world.write("datasets/trips.yaml", DATASET)
-        self.world.write("features/habits.yaml", VIEW)
-        self.world.write("features/habits.sql", VIEW_SQL)
+        self.world.write("features/habits.yaml", HABITS)
+        self.world.write("features/habits.sql", HABITS_SQL)
         self.world.write("models/tardy.yaml", MODEL)
         self.seconds: list[float] = []
         self.parts: dict[str, list[float]] = {}

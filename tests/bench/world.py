@@ -20,6 +20,17 @@ import yaml
 
 STAGES = {"ingest": "dataset", "build": "feature_view"}
 _START_SECONDS = 120
+HABITS = {
+    "reads": ["trips"],
+    "entity": ["customer"],
+    "timestamp": "until",
+    "transform": "habits.sql",
+    "outputs": {"trips_of": {"type": "int"}, "mean_load": {"type": "float"}},
+}
+HABITS_SQL = """
+select customer, $end::timestamptz as until, count(*) as trips_of, avg(load) as mean_load
+from trips where moment >= $start and moment < $end group by customer
+"""
 
 
 class World:

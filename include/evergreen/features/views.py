@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from evergreen.errors import DataError
 from evergreen.features import columns, transforms
-from evergreen.lake.spill import Spill
+from evergreen.lake.spill import Spill, picked
 from evergreen.spec.feature_view import FeatureView
 
 if TYPE_CHECKING:
@@ -82,18 +82,8 @@ def run_streamed(
         doubles.add(checked)
     doubled = doubles.find(made.tables)
     if doubled is not None:
-        _unique(_picked(made.tables(keys), doubled), keys, place)
+        _unique(picked(made.tables(keys), doubled), keys, place)
     return made.tables()
-
-
-def _picked(tables: Iterable[pa.Table], mask: Any) -> pa.Table:
-    import pyarrow as pa
-
-    parts, at = [], 0
-    for rows in tables:
-        parts.append(rows.filter(pa.array(mask[at : at + rows.num_rows])))
-        at += rows.num_rows
-    return pa.concat_tables(parts)
 
 
 def check(view: FeatureView, made: pa.Table, start: datetime, end: datetime) -> pa.Table:

@@ -69,21 +69,18 @@ def _unzip(name: str, stream: IO[bytes]) -> Iterator[tuple[str, IO[bytes]]]:
 @contextmanager
 def _told(name: str) -> Iterator[None]:
     """Turns what the standard library says of a bad archive into our errors."""
+    import gzip
     import zipfile
     import zlib
 
     try:
         yield
-    except (EOFError, zlib.error, zipfile.BadZipFile) as error:
+    except (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile) as error:
         raise DataError(name, f"is truncated or damaged ({error})", remedy=_TRUNCATED) from None
     except (RuntimeError, NotImplementedError) as error:  # encrypted, or an unknown compression
         raise DataError(
             name, f"cannot be unpacked ({error})", remedy="Pack it without a password, as deflate."
         ) from None
-    except OSError as error:
-        if type(error).__name__ != "BadGzipFile":
-            raise
-        raise DataError(name, f"is truncated or damaged ({error})", remedy=_TRUNCATED) from None
 
 
 def _is_data(member: str) -> bool:

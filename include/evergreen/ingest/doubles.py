@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+from evergreen.lake.spill import picked
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -43,7 +45,6 @@ class Doubles:
             tables: Gives the same rows in the same order, some columns of them.
         """
         import numpy as np
-        import pyarrow as pa
 
         digests = np.concatenate(self._digests) if self._digests else np.empty(0, dtype="uint64")
         known = np.sort(digests)
@@ -52,11 +53,8 @@ class Doubles:
             return None
         suspects = np.isin(digests, shared)
         columns = list(dict.fromkeys([*self._identity, *([self._known_at] if self._known_at else [])]))
-        few, at = [], 0
-        for rows in tables(columns):
-            few.append(rows.filter(pa.array(suspects[at : at + rows.num_rows])))
-            at += rows.num_rows
-        leaves = find_doubles(pa.concat_tables(few), self._identity, self._dedupe, self._known_at)
+        few = picked(tables(columns), suspects)
+        leaves = find_doubles(few, self._identity, self._dedupe, self._known_at)
         suspects[suspects] = leaves
         return suspects if leaves.any() else None
 

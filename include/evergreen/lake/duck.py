@@ -170,7 +170,6 @@ def stream_sql(
     *,
     place: str,
     folder: Path,
-    rows: int = STREAMED_ROWS,
 ) -> Iterator[pa.Table]:
     """:func:`run_sql` of more rows than memory holds: they are read from files, and what a query gathers goes to disk.
 
@@ -180,7 +179,6 @@ def stream_sql(
         sql: As for :func:`run_sql`, like ``params`` and ``place``.
         tables: All that it can read, in files.
         folder: For what does not fit into memory.
-        rows: Of a table that is yielded, at most.
 
     Raises:
         DataError: As :func:`run_sql`.
@@ -188,7 +186,7 @@ def stream_sql(
     import pyarrow as pa
 
     with connect(tables, 1, STREAM_MEMORY, folder) as connection, _told(place, tables):
-        reader = _relation(connection, sql, tables, params or {}, place).to_arrow_reader(rows)
+        reader = _relation(connection, sql, tables, params or {}, place).to_arrow_reader(STREAMED_ROWS)
         yield reader.schema.empty_table()
         for batch in reader:
             yield pa.Table.from_batches([batch])

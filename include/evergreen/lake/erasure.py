@@ -22,6 +22,7 @@ from evergreen.lake.upkeep import MAX_BYTES, MAX_ROWS, Run, runs, sorted_by_time
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +59,15 @@ class Doomed(NamedTuple):
     def applies(self, names: Sequence[str]) -> bool:
         """Whether a table with these columns may have such rows."""
         return set(self.columns) <= set(names)
+
+    def is_in(self, file: pq.ParquetFile) -> bool:
+        """Whether a file has such rows; not all of it is in memory at once."""
+        import pyarrow as pa
+
+        if not self.applies(file.schema_arrow.names):
+            return False
+        batches = file.iter_batches(columns=list(self.columns))
+        return any(self.count(pa.Table.from_batches([batch])) for batch in batches)
 
 
 class Erasure:
@@ -247,11 +257,7 @@ def _holds(filesystem: Any, name: str, doomed: Doomed) -> bool:
 
     try:
         with filesystem.open_input_file(name) as source:
-            file = pq.ParquetFile(source)
-            if not doomed.applies(file.schema_arrow.names):
-                return False
-            batches = file.iter_batches(columns=list(doomed.columns))
-            return any(doomed.count(pa.Table.from_batches([batch])) for batch in batches)
+            return doomed.is_in(pq.ParquetFile(source))
     except FileNotFoundError:
         return False
     except (pa.ArrowInvalid, OSError):  # no commit will ever name it, so nobody needs it

@@ -6,6 +6,7 @@ They come back in batches of one size, whatever they were added in: how rows are
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -18,14 +19,15 @@ GROUP = 1 << 16
 
 
 class Regrouped:
-    """Hands rows on in batches of :data:`GROUP` rows, the last one smaller.
+    """Hands rows on in batches of one size, the last one smaller.
 
     Args:
         write: Takes each batch, one chunk a column.
+        size: Rows of a batch; :data:`GROUP` by default.
     """
 
-    def __init__(self, write: Callable[[pa.Table], object]) -> None:
-        self._write = write
+    def __init__(self, write: Callable[[pa.Table], object], size: int | None = None) -> None:
+        self._write, self._size = write, size or GROUP
         self._pending: list[pa.Table] = []
         self._count = 0
 
@@ -35,12 +37,12 @@ class Regrouped:
 
         self._pending.append(rows)
         self._count += rows.num_rows
-        if self._count < GROUP:
+        if self._count < self._size:
             return
         joined, at = pa.concat_tables(self._pending), 0
-        while self._count - at >= GROUP:
-            self._write(joined.slice(at, GROUP).combine_chunks())
-            at += GROUP
+        while self._count - at >= self._size:
+            self._write(joined.slice(at, self._size).combine_chunks())
+            at += self._size
         self._pending, self._count = [joined.slice(at)], self._count - at
 
     def finish(self) -> None:
@@ -141,8 +143,28 @@ def write_parquet(tables: Iterable[pa.Table], stream: IO[bytes]) -> None:
     tables = iter(tables)
     first = next(tables)
     with pq.ParquetWriter(stream, first.schema, compression="zstd", store_schema=True) as writer:
-        regrouped = Regrouped(writer.write_table)
-        regrouped.add(first)
-        for rows in tables:
-            regrouped.add(rows)
-        regrouped.finish()
+        for rows in in_batches(chain([first], tables)):
+            writer.write_table(rows)
+
+
+def in_batches(tables: Iterable[pa.Table], size: int | None = None) -> Iterator[pa.Table]:
+    """The same rows in batches as :class:`Regrouped` hands them on; without rows there is none."""
+    ready: list[pa.Table] = []
+    regrouped = Regrouped(ready.append, size)
+    for rows in tables:
+        regrouped.add(rows)
+        yield from ready
+        ready.clear()
+    regrouped.finish()
+    yield from ready
+
+
+def picked(tables: Iterable[pa.Table], mask: Any) -> pa.Table:
+    """Of rows that come bit by bit those of a boolean numpy mask over all of them."""
+    import pyarrow as pa
+
+    parts, at = [], 0
+    for rows in tables:
+        parts.append(rows.filter(pa.array(mask[at : at + rows.num_rows])))
+        at += rows.num_rows
+    return pa.concat_tables(parts)

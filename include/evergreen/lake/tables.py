@@ -25,7 +25,7 @@ from evergreen.faults import point as fault_point
 from evergreen.lake import delta, versions
 from evergreen.lake.ahead import ahead
 from evergreen.lake.columns import SYSTEM, canonical, fit
-from evergreen.lake.delta import Condition, of_rows
+from evergreen.lake.delta import Condition, instant, of_rows
 from evergreen.lake.draft import Counts, Draft, Others
 from evergreen.lake.readings import Held, Keyed, Readings, joined, span_of
 from evergreen.lake.roots import Root
@@ -273,7 +273,8 @@ class Table:
         figures = [0, 0, 0, 0]
         for first, end in pairwise([None, *readings.marks, None]):
             left = snapshot.scan(
-                ["_row_id", "_deleted", "_as_of"], [Condition("_commit", "in", [number]), *_happened(first, end)]
+                ["_row_id", "_deleted", "_as_of"],
+                [Condition("_commit", "in", [number]), *_filters(None, first, end, None)],
             )
             told = _left(left, readings.between(first, end))
             figures = [total + own for total, own in zip(figures, told, strict=True)]
@@ -469,9 +470,11 @@ class Table:
         spans = self._load(version).spans("_event_time")
         if not spans:
             return []
-        points = np.concatenate([np.linspace(_ticks(least), _ticks(last), _POINTS) for least, last, _ in spans])
+        points = np.concatenate(
+            [np.linspace(instant(least).value, instant(last).value, _POINTS) for least, last, _ in spans]
+        )
         weights = np.concatenate([np.full(_POINTS, count / _POINTS) for _, _, count in spans])
-        inside = (points >= (-np.inf if first is None else _ticks(first))) & (points < _ticks(end))
+        inside = (points >= (-np.inf if first is None else instant(first).value)) & (points < instant(end).value)
         order = np.argsort(points[inside], kind="stable")
         points, passed = points[inside][order], np.cumsum(weights[inside][order])
         if not len(points) or passed[-1] <= rows:
@@ -601,10 +604,6 @@ class Table:
         fault_point(f"{point}:after")
 
 
-def _ticks(moment: datetime) -> int:
-    return (moment - _EPOCH) // _TICK
-
-
 def _as_it_is(rows: pa.Table) -> pa.Table:
     return rows
 
@@ -671,10 +670,6 @@ def _left(left: pa.Table, readings: Sequence[Keyed]) -> tuple[int, int, int, int
     appended = _count_true(pc.and_not(is_given, left.column("_deleted")))
     tombstones = _count_true(ended)
     return appended, len(given) - said, tombstones, left.num_rows - appended - tombstones
-
-
-def _happened(first: datetime | None, end: datetime | None) -> list[Condition]:
-    return _filters(None, first, end, None)
 
 
 def _filters(

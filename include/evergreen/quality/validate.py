@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from evergreen.errors import SpecError, shorten
+from evergreen.lake.spill import in_batches
 from evergreen.quality.frames import form_of, frame_of
 from evergreen.quality.mapping import Scope, columns_of, needs_values, rule_of, scope_of, to_gx
 from evergreen.quality.verdict import Outcome, Verdict
@@ -94,7 +95,7 @@ def validate(rows: pa.Table | Rows, expectations: Sequence[Expectation], *, chun
 
     for numbers in _alike(expectations, chosen("per_row")) if given.num_rows else ():
         start, some = 0, [expectations[n] for n in numbers]
-        for part in _chunks(given.tables(_columns(schema.names, some)), chunk_rows):
+        for part in in_batches(given.tables(_columns(schema.names, some)), chunk_rows):
             _run(part, some, [objects[n] for n in numbers], tallies, start)
             start += part.num_rows
     whole = _alike(expectations, chosen("rows_together", "aggregate"))
@@ -107,24 +108,6 @@ def validate(rows: pa.Table | Rows, expectations: Sequence[Expectation], *, chun
         if judged:
             _run(part, [expectations[n] for n in judged], [objects[n] for n in judged], tallies)
     return _merge(given.num_rows, expectations, scopes, tallies)
-
-
-def _chunks(tables: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
-    """The same rows in tables of so many, the last one of fewer."""
-    import pyarrow as pa
-
-    pending: list[pa.Table] = []
-    for table in tables:
-        pending.append(table)
-        if sum(each.num_rows for each in pending) < rows:
-            continue
-        joined, at = pa.concat_tables(pending), 0
-        while joined.num_rows - at >= rows:
-            yield joined.slice(at, rows)
-            at += rows
-        pending = [joined.slice(at)]
-    if any(each.num_rows for each in pending):
-        yield pa.concat_tables(pending)
 
 
 def _all_of(rows: Rows, names: Sequence[str], expectations: Sequence[Expectation]) -> pa.Table:

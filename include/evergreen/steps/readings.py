@@ -160,19 +160,20 @@ class StagedReadings:
         import numpy as np
         import pyarrow as pa
 
-        edges = [None, *self.marks, None]
+        event_time = str(self._event_time)
+        edges, groups = [None, *self.marks, None], self._staged.spans(event_time)
         reached = sum(
             sum((end is None or least < end) and (first is None or greatest >= first) for first, end in pairwise(edges))
-            for _, least, greatest in self._staged.spans(str(self._event_time))
+            for _, least, greatest in groups
             if least is not None
         )
-        if reached <= _TWICE * (len(edges) + len(self._staged.spans(str(self._event_time)))):
+        if reached <= _TWICE * (len(edges) + len(groups)):
             return None
         self._folder = tempfile.TemporaryDirectory(prefix="evergreen-publish-")
         buckets = [Spill(Path(self._folder.name, str(number))) for number in range(len(edges) - 1)]
         cuts = pa.array(self.marks).cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()).to_numpy()
         for rows in self._staged.tables():
-            at = np.searchsorted(cuts, rows[str(self._event_time)].cast(pa.int64()).to_numpy(), side="right")
+            at = np.searchsorted(cuts, rows[event_time].cast(pa.int64()).to_numpy(), side="right")
             for number in np.unique(at).tolist():
                 buckets[number].add(rows.filter(pa.array(at == number)))
         return buckets

@@ -223,18 +223,12 @@ class Sweep:
 
     def _doomed(self, path: str) -> Doomed | None:
         """What goes of a Parquet file of the lake; ``None`` where nothing does."""
-        import pyarrow as pa
         import pyarrow.parquet as pq
 
         with self._lake.blobs.open_input(path) as stream:
             file = pq.ParquetFile(stream)
-            names = file.schema_arrow.names
-            doomed = erased.staged(self._scope.key, self._found.row_ids, self._scope.names, names)
-            if not doomed.applies(names):
-                return None
-            batches = file.iter_batches(columns=list(doomed.columns))
-            hit = any(doomed.count(pa.Table.from_batches([batch])) for batch in batches)
-        return doomed if hit else None
+            doomed = erased.staged(self._scope.key, self._found.row_ids, self._scope.names, file.schema_arrow.names)
+            return doomed if doomed.is_in(file) else None
 
     def _is_meant(self, users: list[Training]) -> bool:
         """Whether a training set is of the scope; one that no training names may be."""
